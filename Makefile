@@ -1,0 +1,49 @@
+# Two commands for a newcomer: `make demo` and `make test`. Nothing here needs root, Docker, a GPU or a model hub.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: demo test test-all check setup setup-dev lock pictures clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.run-ready ## the whole way on the bundled sample shows
+	$(BIN)/podsift demo
+
+test: $(VENV)/.dev-ready ## type check, lint, and the tests in their short form
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+
+test-all: $(VENV)/.dev-ready ## the long suites too
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+setup: $(VENV)/.run-ready
+setup-dev: $(VENV)/.dev-ready
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Podsift needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 demo"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run-ready: $(BIN)/python requirements/run.txt pyproject.toml
+	@echo "Installing locked packages and weights into $(VENV) (about 300 MB, once) ..."
+	$(PIP) install --require-hashes -r requirements/run.txt
+	$(PIP) install --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev-ready: $(VENV)/.run-ready requirements/dev.txt
+	@echo "Installing the locked test tools into $(VENV) ..."
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Locks carry names, versions and hashes only: no index, no host. Needs uv (pip install uv).
+UVC := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
+lock:
+	$(UVC) pyproject.toml requirements/build.in --extra offline -o requirements/run.txt
+	$(UVC) pyproject.toml requirements/build.in --extra offline --extra postgres --extra dev -c requirements/run.txt -o requirements/dev.txt
+	$(UVC) pyproject.toml requirements/build.in --extra offline --extra postgres -c requirements/dev.txt -o requirements/image.txt
+
+clean:
+	rm -rf $(VENV) demo-data dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis artefacts

@@ -1,0 +1,290 @@
+"""Typed settings from podsift.toml and PODSIFT_* variables; fails loudly.
+
+Order, later wins: defaults, podsift.toml (`--config`, `PODSIFT_CONFIG`, else ./podsift.toml when it exists), environment.
+A variable is `PODSIFT_<SECTION>_<KEY>` (`PODSIFT_SMTP_HOST`), `PODSIFT_<KEY>` for the top level (`PODSIFT_DATA_DIR`);
+with `_FILE` behind it the value is read from that file, so that secrets need not stand in the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from pipeline.errors import ConfigError
+
+CONFIG_NAME = "podsift.toml"
+_NOT_SETTINGS = {"PODSIFT_CONFIG", "PODSIFT_TEST_POSTGRES_URL"}
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+
+class DatabaseSettings(Section):
+    url: SecretStr | None = Field(
+        None, description="PostgreSQL as postgresql://user:password@host/name; unset means SQLite in the data folder"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _known_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(
+            ("postgresql://", "postgres://", "sqlite:///")
+        ):
+            raise ValueError("must begin with postgresql:// (or sqlite:/// and a path)")
+        return value
+
+
+class FeedSettings(Section):
+    contact: str = Field(
+        "https://example.org/podsift-operator",
+        description="address in the User-Agent, so that publishers can reach you",
+    )
+    allow_hosts: tuple[str, ...] = Field(
+        (), description="host or host:port entries that may be fetched although their address is private"
+    )
+    max_bytes: Annotated[int, Field(ge=10_000)] = Field(15_000_000, description="decoded size limit of a feed document")
+    timeout_s: Annotated[float, Field(gt=0)] = Field(20.0, description="total time for one feed document")
+    lookback_days: Annotated[int, Field(ge=0)] = Field(
+        7,
+        description="a new feed's episodes of the last so many days are processed, older ones only kept",
+    )
+    max_new: Annotated[int, Field(ge=1)] = Field(
+        10, description="at most so many episodes of a new feed are processed at first"
+    )
+
+
+class AudioSettings(Section):
+    max_bytes: Annotated[int, Field(ge=100_000)] = Field(1_000_000_000, description="size limit of one audio file")
+    max_hours: Annotated[float, Field(gt=0)] = Field(8.0, description="duration limit of one episode")
+    min_free_bytes: Annotated[int, Field(ge=0)] = Field(
+        2_000_000_000, description="downloads pause while the disk has less free space than this"
+    )
+    keep: bool = Field(False, description="keep audio after its transcript is stored")
+    timeout_s: Annotated[float, Field(gt=0)] = Field(3600.0, description="total time for one download")
+
+
+class WhisperSettings(Section):
+    model: str = Field(
+        "auto",
+        description="auto (base on a CPU, large-v3-turbo on a GPU), a faster-whisper name, or a folder",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where Whisper runs")
+    threads: Annotated[int, Field(ge=0)] = Field(0, description="CPU threads; 0 means the cores this process may use")
+    batch: Annotated[int, Field(ge=0)] = Field(
+        0, description="windows decoded together; 0 means 4 on a CPU, 16 on a GPU"
+    )
+    beam: Annotated[int, Field(ge=1, le=10)] = Field(5, description="beam size")
+    slots: Annotated[int, Field(ge=1)] = Field(1, description="episodes transcribed at a time")
+
+
+class LlmSettings(Section):
+    url: str | None = Field(
+        None,
+        description="OpenAI-compatible server, for example http://127.0.0.1:30000/v1; set means the MoE writer is used",
+    )
+    model: str | None = Field(None, description="model name as the server lists it; unset takes the first")
+    api_key: SecretStr | None = Field(None, description="sent as a bearer token")
+    timeout_s: Annotated[float, Field(gt=0)] = Field(120.0, description="total time for one request")
+    concurrency: Annotated[int, Field(ge=1)] = Field(8, description="requests under way at a time")
+    fallback: bool = Field(
+        False, description="while the server is away let the selecting writer stand in, and say so in the digest"
+    )
+
+
+class DigestSettings(Section):
+    count: Annotated[int, Field(ge=3, le=10)] = Field(5, description="insights in a digest")
+    hour: Annotated[int, Field(ge=0, le=23)] = Field(
+        7, description="local hour at which a new subscriber's digest is sent"
+    )
+    time_zone: str = Field("UTC", description="time zone of a new subscriber, for example Europe/Berlin")
+    first_lookback_days: Annotated[int, Field(ge=1)] = Field(
+        3, description="a new subscriber's first digest looks back so many days"
+    )
+    lookback_days: Annotated[int, Field(ge=1)] = Field(
+        3, description="later digests look back so many days for insights not sent yet"
+    )
+    floor: float = Field(0.0, description="insights scored below this are never sent")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        from zoneinfo import available_timezones
+
+        if value not in available_timezones():
+            raise ValueError("must be a time zone name such as Europe/Berlin")
+        return value
+
+
+class SmtpSettings(Section):
+    host: str | None = Field(None, description="mail server; unset means digests are built and kept, not sent")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(587, description="port of the mail server")
+    security: Literal["starttls", "tls", "none"] = Field("starttls", description="how the connection is encrypted")
+    username: str | None = Field(None, description="login name, if the server wants one")
+    password: SecretStr | None = Field(None, description="login password")
+    sender: str = Field("Podsift <podsift@localhost>", description="From of the digest")
+    reply_to: str | None = Field(None, description="Reply-To; also where mailto unsubscribing goes, else the sender")
+    timeout_s: Annotated[float, Field(gt=0)] = Field(60.0, description="time for one step of the conversation")
+    retry_minutes: Annotated[float, Field(ge=0)] = Field(
+        30.0, description="a deferred mail is tried again no sooner than this"
+    )
+
+
+class Settings(Section):
+    data_dir: Path = Field(Path("podsift-data"), description="folder for the database, audio and logs")
+    secret_key: SecretStr | None = Field(
+        None, description="keys as id:key pairs, newest first, separated by commas; `podsift init` makes one"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")
+    log_format: Literal["text", "json"] = Field("text", description="text for people, json for machines")
+    database: DatabaseSettings = DatabaseSettings()  # type: ignore[call-arg]
+    feed: FeedSettings = FeedSettings()  # type: ignore[call-arg]
+    audio: AudioSettings = AudioSettings()  # type: ignore[call-arg]
+    whisper: WhisperSettings = WhisperSettings()  # type: ignore[call-arg]
+    llm: LlmSettings = LlmSettings()  # type: ignore[call-arg]
+    digest: DigestSettings = DigestSettings()  # type: ignore[call-arg]
+    smtp: SmtpSettings = SmtpSettings()  # type: ignore[call-arg]
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL; PostgreSQL always through psycopg 3."""
+        if self.database.url is None:
+            return f"sqlite:///{(self.data_dir / 'podsift.db').absolute()}"
+        url = self.database.url.get_secret_value()
+        for prefix in ("postgresql://", "postgres://"):
+            if url.startswith(prefix):
+                return "postgresql+psycopg://" + url.removeprefix(prefix)
+        return url
+
+    @property
+    def on_postgres(self) -> bool:
+        return self.database_url.startswith("postgresql")
+
+
+def keys() -> dict[str, tuple[str, ...]]:
+    """Every setting's path by its variable's name: `PODSIFT_SMTP_HOST` -> `("smtp", "host")`."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, info in Settings.model_fields.items():
+        section = info.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            for key in section.model_fields:
+                found[f"PODSIFT_{name}_{key}".upper()] = (name, key)
+        else:
+            found[f"PODSIFT_{name}".upper()] = (name,)
+    return found
+
+
+def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings. Raises ConfigError with the key, its problem and the accepted form."""
+    env = os.environ if environ is None else environ
+    path = config or (Path(env["PODSIFT_CONFIG"]) if env.get("PODSIFT_CONFIG") else None)
+    if path is not None and not path.is_file():
+        raise ConfigError(f"The configuration file {path} does not exist", hint="podsift init writes one")
+    if path is None and Path(CONFIG_NAME).is_file():
+        path = Path(CONFIG_NAME)
+    values: dict[str, Any] = {}
+    sources: dict[tuple[str, ...], str] = {}
+    if path is not None:
+        values = _read_toml(path)
+        if "data_dir" in values and isinstance(values["data_dir"], str):
+            # A relative folder means beside the file, so that cron and systemd find the same data.
+            values["data_dir"] = str(path.absolute().parent / values["data_dir"])
+    for key, value, source in _from_environment(env):
+        sources[key] = source
+        _put(values, key, value)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as e:
+        raise _config_error(e, sources, path) from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path} is not valid TOML", hint="podsift config show --help explains the form") from e
+    except OSError as e:
+        raise ConfigError(f"{path} cannot be read", hint="check the file's permissions") from e
+
+
+def _from_environment(env: Mapping[str, str]) -> list[tuple[tuple[str, ...], Any, str]]:
+    known = keys()
+    found: list[tuple[tuple[str, ...], Any, str]] = []
+    for name in sorted(env):
+        if not name.startswith("PODSIFT_") or name in _NOT_SETTINGS:
+            continue
+        if name in known:
+            value = env[name]
+        elif name.endswith("_FILE") and name.removesuffix("_FILE") in known:
+            if name.removesuffix("_FILE") in env:
+                raise ConfigError(f"Both {name} and {name.removesuffix('_FILE')} are set", hint="keep one of them")
+            try:
+                value = Path(env[name]).read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as e:
+                raise ConfigError(
+                    f"{name} names a file that cannot be read: {env[name]}", hint="check path and permissions"
+                ) from e
+        else:
+            raise ConfigError(
+                f"{name} is not a setting",
+                why=_nearest(name, list(known)),
+                hint="podsift config show lists all settings",
+            )
+        key = known[name.removesuffix("_FILE") if name not in known else name]
+        found.append((key, _split(key, value), name))
+    return found
+
+
+def _split(key: tuple[str, ...], value: str) -> Any:
+    if key == ("feed", "allow_hosts"):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return None if value == "" else value
+
+
+def _put(values: dict[str, Any], key: tuple[str, ...], value: Any) -> None:
+    for part in key[:-1]:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"[{part}] must be a section", hint=f"write it as [{part}] with keys below")
+    if value is None:
+        values.pop(key[-1], None)
+    else:
+        values[key[-1]] = value
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else "no setting has that name"
+
+
+def _config_error(e: ValidationError, sources: Mapping[tuple[str, ...], str], path: Path | None) -> ConfigError:
+    first = e.errors()[0]
+    key = tuple(str(part) for part in first["loc"] if not isinstance(part, int))
+    where = sources.get(key[:2], sources.get(key[:1], str(path) if path else "the settings"))
+    dotted = ".".join(key)
+    if first["type"] == "extra_forbidden":
+        names = [".".join(k) for k in keys().values()]
+        return ConfigError(
+            f"{dotted} in {where} is not a setting",
+            why=_nearest(dotted, names),
+            hint="podsift config show lists all settings",
+        )
+    return ConfigError(f"{dotted} in {where} is wrong", why=first["msg"].removeprefix("Value error, "), hint=_form(key))
+
+
+def _form(key: tuple[str, ...]) -> str:
+    section: Any = Settings
+    info = None
+    for part in key:
+        info = section.model_fields.get(part)
+        if info is None:
+            return "podsift config show lists all settings"
+        section = info.annotation
+    return f"expected: {info.description}" if info and info.description else "podsift config show lists all settings"
