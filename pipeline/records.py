@@ -107,7 +107,7 @@ class FeedForUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of a transcript. `number` counts from 0; `segments` are the first and last source segment it covers."""
+    """A sentence of a transcript. `number` counts from 0; `segments` are the first and last source segment."""
 
     number: int
     start: float

@@ -1,6 +1,6 @@
 """Typed settings from podsift.toml and PODSIFT_* variables; fails loudly.
 
-Order, later wins: defaults, podsift.toml (`--config`, `PODSIFT_CONFIG`, else ./podsift.toml when it exists), environment.
+Order, later wins: defaults, podsift.toml (`--config`, `PODSIFT_CONFIG`, else ./podsift.toml), environment.
 A variable is `PODSIFT_<SECTION>_<KEY>` (`PODSIFT_SMTP_HOST`), `PODSIFT_<KEY>` for the top level (`PODSIFT_DATA_DIR`);
 with `_FILE` behind it the value is read from that file, so that secrets need not stand in the environment.
 """

@@ -1,0 +1,1 @@
+"""Selecting, composing and freezing the daily digest."""

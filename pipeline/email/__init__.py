@@ -1,0 +1,1 @@
+"""The digest as a message, and its way to the mail server."""

@@ -1,0 +1,71 @@
+"""The digest as bytes that are made once, and sent as they are.
+
+Python's `policy.SMTP` rewrites a long List-Unsubscribe as encoded words, which breaks it; this policy writes the
+headers that carry addresses and ids verbatim.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP, EmailPolicy
+from email.utils import format_datetime
+from typing import Any
+
+from pipeline.email.addresses import reply_address, sender_domain, unsubscribe_mailto
+from pipeline.email.render import Rendered
+from pipeline.records import Subscriber
+from pipeline.settings import Settings
+
+
+class DigestPolicy(EmailPolicy):
+    """SMTP policy that leaves List-* and Message-ID alone; quoted-printable lines of at most 76 characters."""
+
+    def fold(self, name: str, value: Any) -> str:
+        if name.lower().startswith("list-") or name.lower() == "message-id":
+            return f"{name}: {value}{self.linesep}"
+        return super().fold(name, value)
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        return self.fold(name, value).encode("ascii", "surrogateescape")
+
+
+POLICY = DigestPolicy(**{k: getattr(SMTP, k) for k in ("linesep", "raise_on_defect", "header_factory")}).clone(
+    max_line_length=76, cte_type="7bit"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A message ready for DATA."""
+
+    message_id: str
+    data: bytes
+
+
+def one_line(text: str) -> str:
+    """Text of a feed or transcript as one header line: a line break in a title adds no header."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def build(rendered: Rendered, who: Subscriber, digest_id: int, settings: Settings, now: datetime) -> Mail:
+    """Serialise a digest. The same input gives the same bytes, so that a resend is recognised as the same mail."""
+    domain = sender_domain(settings)
+    m = EmailMessage(policy=POLICY)
+    m["From"] = settings.smtp.sender
+    m["To"] = who.email
+    if settings.smtp.reply_to:
+        m["Reply-To"] = settings.smtp.reply_to
+    m["Subject"] = one_line(rendered.subject)
+    m["Date"] = format_datetime(now)
+    m["Message-ID"] = f"<digest.{digest_id}.{who.id}.{who.nonce[:8]}@{domain}>"
+    m["List-Id"] = f"Podsift digest <digest.{domain}>"
+    m["List-Unsubscribe"] = f"<{unsubscribe_mailto(who, settings)}>"
+    m["List-Help"] = f"<mailto:{reply_address(settings)}?subject=help>"
+    m["Auto-Submitted"] = "auto-generated"
+    m["Feedback-ID"] = f"digest:podsift:{domain}"
+    m.set_content(rendered.text, cte="quoted-printable")
+    m.add_alternative(rendered.html, subtype="html", cte="quoted-printable")
+    m.set_boundary(f"=_podsift_{digest_id}_{who.id}")
+    return Mail(str(m["Message-ID"]), m.as_bytes())

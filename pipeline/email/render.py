@@ -1,0 +1,92 @@
+"""A digest as HTML and plain text: templates/email, styles inlined, budget 60 KB (Gmail clips near 102 KB)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+import css_inline
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline.email.addresses import unsubscribe_mailto
+from pipeline.errors import PermanentError
+from pipeline.records import DigestIssue, StoredInsight, Subscriber
+from pipeline.resources import resource
+from pipeline.settings import Settings
+
+MAX_HTML_BYTES = 60_000
+_WORDS = {1: "One", 2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six", 7: "Seven", 8: "Eight", 9: "Nine", 10: "Ten"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Subject, HTML with inlined styles, and plain text."""
+
+    subject: str
+    html: str
+    text: str
+
+
+def clock_time(seconds: float) -> str:
+    """Position in an episode: `4:07`, `1:02:09`."""
+    whole = int(seconds)
+    hours, rest = divmod(whole, 3600)
+    minutes, secs = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{secs:02}" if hours else f"{minutes}:{secs:02}"
+
+
+def web_link(url: str | None) -> str | None:
+    """Only http(s) links of a feed reach a mail."""
+    return url if url and url.startswith(("https://", "http://")) else None
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    env = Environment(
+        loader=FileSystemLoader(resource("templates") / "email"),
+        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    env.filters["clock_time"] = clock_time
+    env.filters["web_link"] = web_link
+    return env
+
+
+@lru_cache(maxsize=1)
+def _inliner() -> css_inline.CSSInliner:
+    return css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
+
+
+def repeats(insight: StoredInsight) -> bool:
+    """Whether text and quote are the same words (the selecting writer): then the quote is shown once, as the proof."""
+    return insight.text == insight.quote
+
+
+def render(issue: DigestIssue, who: Subscriber, settings: Settings) -> Rendered:
+    """Render an issue for one subscriber. Raises PermanentError above the size budget."""
+    day = date.fromisoformat(issue.local_date)
+    n = len(issue.items)
+    subject = f"{issue.items[0].insight.title}" if n else "Nothing new today"
+    if n > 1:
+        subject += f" (+{n - 1} more)"
+    values = {
+        "issue": issue,
+        "day": f"{day:%A}, {day.day} {day:%B %Y}",
+        "headline": f"{_WORDS.get(n, str(n))} worth knowing" if n else "Nothing new today",
+        "preheader": " · ".join(i.insight.title for i in issue.items[1:3]),
+        "unsubscribe": unsubscribe_mailto(who, settings),
+        "who": who,
+        "repeats": repeats,
+    }
+    env = _environment()
+    html = _inliner().inline(env.get_template("digest.html.j2").render(values))
+    text = env.get_template("digest.txt.j2").render(values)
+    if len(html.encode()) > MAX_HTML_BYTES:
+        raise PermanentError(
+            "The digest is too large to send", why=f"{len(html.encode())} bytes of HTML, {MAX_HTML_BYTES} allowed"
+        )
+    return Rendered(subject, html, text)

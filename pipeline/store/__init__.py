@@ -1,0 +1,1 @@
+"""SQL lives here; callers speak records."""

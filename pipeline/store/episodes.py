@@ -1,0 +1,177 @@
+"""Episodes and their way through the stages: the stage column is the truth, a job only a wake-up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, or_, select, update
+
+from pipeline.errors import NotFoundError
+from pipeline.records import ParsedEpisode, Person, TranscriptLink
+from pipeline.store.tables import episode, feed
+
+STAGES = {
+    "future": "published with a date that has not come yet",
+    "download": "its audio is wanted",
+    "transcribe": "audio is here, sentences are wanted",
+    "extract": "sentences are here, insights are wanted",
+    "done": "insights are stored",
+    "skipped": "older than what this feed asks for; kept, not processed",
+    "failed": "gave up; the error says why, `podsift episode retry` starts again",
+}
+"""Each stage with its meaning.
+
+    future ──► download ──► transcribe ──► extract ──► done
+                   │             │            │
+                   └─────────────┴────────────┴──────► failed ──(retry)──► download
+
+`skipped` is where an old episode rests; `podsift episode retry` takes it in.
+"""
+
+WAITING = ("download", "transcribe", "extract")
+
+
+def _values(e: ParsedEpisode) -> dict[str, Any]:
+    return {
+        "guid": e.guid,
+        "title": e.title,
+        "published": e.published,
+        "duration_s": e.duration_s,
+        "link": e.link,
+        "description": e.description,
+        "enclosure_url": e.enclosure_url,
+        "enclosure_type": e.enclosure_type,
+        "enclosure_length": e.enclosure_length,
+        "image_url": e.image_url,
+        "chapters_url": e.chapters_url,
+        "transcripts": [{"url": t.url, "type": t.type, "language": t.language, "rel": t.rel} for t in e.transcripts],
+        "persons": [{"name": p.name, "role": p.role, "href": p.href} for p in e.persons],
+    }
+
+
+def add(
+    conn: Connection, feed_id: int, key: str, e: ParsedEpisode, stage: str, error: str | None, now: datetime
+) -> int:
+    """Store a new episode at `stage`; `error` says why it is skipped."""
+    row = _values(e) | {
+        "feed_id": feed_id,
+        "key": key,
+        "stage": stage,
+        "error": error,
+        "seen_at": now,
+        "changed_at": now,
+    }
+    return int(conn.execute(insert(episode).values(**row).returning(episode.c.id)).scalar_one())
+
+
+def edit(conn: Connection, episode_id: int, e: ParsedEpisode, now: datetime) -> None:
+    """Take over what the publisher changed. Stage and transcript stay."""
+    conn.execute(update(episode).where(episode.c.id == episode_id).values(**_values(e), changed_at=now))
+
+
+def of_feed(conn: Connection, feed_id: int) -> list[dict[str, Any]]:
+    """A feed's episodes as rows."""
+    return [dict(r._mapping) for r in conn.execute(select(episode).where(episode.c.feed_id == feed_id))]
+
+
+def get(conn: Connection, episode_id: int) -> dict[str, Any]:
+    """One episode with its show's title and language. Raises NotFoundError."""
+    query = (
+        select(episode, feed.c.title.label("show"), feed.c.language.label("feed_language"))
+        .join(feed, feed.c.id == episode.c.feed_id)
+        .where(episode.c.id == episode_id)
+    )
+    row = conn.execute(query).first()
+    if row is None:
+        raise NotFoundError(f"There is no episode {episode_id}", hint="podsift episode list shows the episodes")
+    return dict(row._mapping)
+
+
+def listed(conn: Connection, *, stage: str | None = None, limit: int = 200) -> list[dict[str, Any]]:
+    """Episodes, newest first, with their show's title."""
+    query = select(episode, feed.c.title.label("show")).join(feed, feed.c.id == episode.c.feed_id)
+    if stage:
+        query = query.where(episode.c.stage == stage)
+    rows = conn.execute(query.order_by(episode.c.published.desc(), episode.c.id).limit(limit))
+    return [dict(r._mapping) for r in rows]
+
+
+def links(row: Mapping[str, Any]) -> tuple[TranscriptLink, ...]:
+    """The publisher transcripts of an episode row."""
+    return tuple(TranscriptLink(**t) for t in row["transcripts"])
+
+
+def persons(row: Mapping[str, Any]) -> tuple[Person, ...]:
+    """The people of an episode row."""
+    return tuple(Person(**p) for p in row["persons"])
+
+
+def waiting(conn: Connection, stage: str, now: datetime, limit: int = 50) -> list[int]:
+    """Ids that wait at a stage and may run now: fresh before backfill, newest first. This query is the queue."""
+    query = (
+        select(episode.c.id)
+        .where(episode.c.stage == stage, or_(episode.c.retry_at.is_(None), episode.c.retry_at <= now))
+        .order_by(episode.c.backfill, episode.c.published.desc(), episode.c.id)
+        .limit(limit)
+    )
+    return list(conn.execute(query).scalars())
+
+
+def release_future(conn: Connection, now: datetime) -> int:
+    """Let episodes whose date has come go on; returns how many."""
+    done = conn.execute(
+        update(episode)
+        .where(episode.c.stage == "future", episode.c.published <= now)
+        .values(stage="download", error=None)
+    )
+    return done.rowcount
+
+
+def start(conn: Connection, episode_id: int, stage: str) -> int | None:
+    """Count one start of a stage before it runs, so that a job that kills its process is counted too.
+
+    Returns the number of starts, or None when the episode is not at that stage any more.
+    """
+    query = (
+        update(episode)
+        .where(episode.c.id == episode_id, episode.c.stage == stage)
+        .values(attempts=episode.c.attempts + 1)
+        .returning(episode.c.attempts)
+    )
+    return conn.execute(query).scalar()
+
+
+def advance(conn: Connection, episode_id: int, stage: str, to: str, **values: Any) -> bool:
+    """Compare-and-set of the stage column; False when somebody else moved it first."""
+    query = (
+        update(episode)
+        .where(episode.c.id == episode_id, episode.c.stage == stage)
+        .values(stage=to, attempts=0, retry_at=None, **({"error": None} | values))
+    )
+    return conn.execute(query).rowcount == 1
+
+
+def put_off(conn: Connection, episode_id: int, stage: str, retry_at: datetime, error: str, *, counts: bool) -> None:
+    """Try again at `retry_at`. A wait for something that is away does not count as an attempt."""
+    values: dict[str, Any] = {"retry_at": retry_at, "error": error}
+    if not counts:
+        values["attempts"] = episode.c.attempts - 1
+    conn.execute(update(episode).where(episode.c.id == episode_id, episode.c.stage == stage).values(**values))
+
+
+def retry(conn: Connection, episode_id: int) -> str:
+    """Send a failed, skipped or waiting episode on its way again; returns the stage it starts from."""
+    row = get(conn, episode_id)
+    stage = row["stage"] if row["stage"] in WAITING else "download"
+    conn.execute(
+        update(episode).where(episode.c.id == episode_id).values(stage=stage, attempts=0, retry_at=None, error=None)
+    )
+    return stage
+
+
+def counts(conn: Connection) -> dict[str, int]:
+    """Number of episodes at each stage."""
+    rows = conn.execute(select(episode.c.stage, func.count()).group_by(episode.c.stage)).all()
+    return dict(row.tuple() for row in rows)

@@ -1,0 +1,155 @@
+"""Insights, what was dropped, and what each subscriber has had."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import Connection, Row, Select, delete, insert, select
+
+from pipeline.records import Findings, StoredInsight
+from pipeline.store.tables import digest_item, episode, feed, insight, insight_drop, ledger, transcript
+
+Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An insight that a digest may carry, with its vector (384 float32, unit length) and normalised-text key."""
+
+    insight: StoredInsight
+    text_key: str
+    vector: Vector | None
+
+
+@dataclass(frozen=True, slots=True)
+class Had:
+    """An idea that a subscriber has had."""
+
+    insight_id: int
+    text_key: str
+    text: str
+    vector: Vector | None
+
+
+def _vector(data: bytes | None) -> Vector | None:
+    return None if data is None else np.frombuffer(data, "<f4")
+
+
+def save(
+    conn: Connection, episode_id: int, found: Findings, keys: Sequence[str], vectors: Sequence[Vector], now: datetime
+) -> list[int]:
+    """Store a writer's findings in place of those of an earlier run that no digest holds. Returns the new ids."""
+    sent = select(digest_item.c.insight_id)
+    conn.execute(delete(insight).where(insight.c.episode_id == episode_id, insight.c.id.not_in(sent)))
+    conn.execute(delete(insight_drop).where(insight_drop.c.episode_id == episode_id))
+    origin = found.origin
+    ids = []
+    for draft, key, vector in zip(found.insights, keys, vectors, strict=True):
+        row = {
+            "episode_id": episode_id,
+            "title": draft.title,
+            "text": draft.text,
+            "text_key": key,
+            "quote": draft.quote,
+            "evidence": list(draft.evidence),
+            "first": draft.first,
+            "last": draft.last,
+            "start_s": draft.start_s,
+            "end_s": draft.end_s,
+            "speaker": draft.speaker,
+            "score": draft.score,
+            "topics": list(draft.topics),
+            "writer": origin.writer,
+            "model": origin.model,
+            "revision": origin.revision,
+            "quantisation": origin.quantisation,
+            "prompt_version": origin.prompt_version,
+            "vector": vector.astype("<f4").tobytes(),
+            "made_at": now,
+        }
+        ids.append(int(conn.execute(insert(insight).values(**row).returning(insight.c.id)).scalar_one()))
+    for drop in found.dropped:
+        conn.execute(insert(insight_drop).values(episode_id=episode_id, reason=drop.reason, detail=drop.detail, at=now))
+    return ids
+
+
+def _joined() -> Select[tuple[object, ...]]:
+    return (
+        select(
+            insight,
+            episode.c.feed_id,
+            episode.c.title.label("episode_title"),
+            episode.c.link,
+            episode.c.published,
+            episode.c.seen_at,
+            episode.c.backfill,
+            feed.c.title.label("show"),
+            feed.c.link.label("show_link"),
+            transcript.c.source,
+        )
+        .join(episode, episode.c.id == insight.c.episode_id)
+        .join(feed, feed.c.id == episode.c.feed_id)
+        .join(transcript, transcript.c.episode_id == episode.c.id)
+    )
+
+
+def _stored(r: Row[tuple[object, ...]]) -> StoredInsight:
+    m = r._mapping
+    return StoredInsight(
+        id=m["id"],
+        episode_id=m["episode_id"],
+        feed_id=m["feed_id"],
+        title=m["title"],
+        text=m["text"],
+        quote=m["quote"],
+        first=m["first"],
+        last=m["last"],
+        start_s=m["start_s"],
+        end_s=m["end_s"],
+        speaker=m["speaker"],
+        score=m["score"],
+        writer=m["writer"],
+        model=m["model"],
+        show=m["show"] or "Untitled show",
+        episode=m["episode_title"] or "Untitled episode",
+        episode_url=m["link"] or m["show_link"],
+        published=m["published"] or m["seen_at"],
+        transcript_source=m["source"],
+        backfill=m["backfill"],
+        topics=tuple(m["topics"]),
+    )
+
+
+def candidates(conn: Connection, since: datetime, until: datetime) -> list[Candidate]:
+    """Insights of finished episodes published in `since`..`until`, best first. Future-dated ones wait."""
+    query = (
+        _joined()
+        .where(episode.c.stage == "done", episode.c.backfill.is_(False))
+        .where(episode.c.published >= since, episode.c.published <= until)
+        .order_by(insight.c.score.desc(), insight.c.id)
+    )
+    return [Candidate(_stored(r), r._mapping["text_key"], _vector(r._mapping["vector"])) for r in conn.execute(query)]
+
+
+def of_episode(conn: Connection, episode_id: int) -> list[StoredInsight]:
+    """One episode's insights, best first."""
+    rows = conn.execute(_joined().where(insight.c.episode_id == episode_id).order_by(insight.c.score.desc()))
+    return [_stored(r) for r in rows]
+
+
+def of_digest(conn: Connection, digest_id: int) -> list[StoredInsight]:
+    """A digest's insights in its order."""
+    query = _joined().join(digest_item, digest_item.c.insight_id == insight.c.id)
+    return [
+        _stored(r)
+        for r in conn.execute(query.where(digest_item.c.digest_id == digest_id).order_by(digest_item.c.position))
+    ]
+
+
+def had(conn: Connection, subscriber_id: int) -> list[Had]:
+    """Every idea that this subscriber has had."""
+    rows = conn.execute(select(ledger).where(ledger.c.subscriber_id == subscriber_id))
+    return [Had(r.insight_id, r.text_key, r.text, _vector(r.vector)) for r in rows]
