@@ -25,6 +25,10 @@ class Composed:
     selection: Selection
 
 
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def compose(conn: Connection, who: Subscriber, settings: Settings, same_idea: SameIdea, now: datetime) -> Composed:
     """Select and render what `who` would get now. Changes nothing."""
     first = who.last_digest_date is None
@@ -34,8 +38,10 @@ def compose(conn: Connection, who: Subscriber, settings: Settings, same_idea: Sa
     n, episodes = len(chosen.chosen), len({c.insight.episode_id for c in found})
     thin = None
     if n < who.count:
-        left = f"{len(found)} candidate{'s' if len(found) != 1 else ''} from {episodes} episode{'s' if episodes != 1 else ''}"
-        thin = f"A thin day: {left} of the last {days} days; {n or 'none'} {'was' if n == 1 else 'were'} new and good enough to send."
+        thin = (
+            f"A thin day: {_counted(len(found), 'candidate')} from {_counted(episodes, 'episode')} of the last {days} "
+            f"days; {n or 'none'} {'was' if n == 1 else 'were'} new and good enough to send."
+        )
     stand_in = settings.llm.url is not None and any(c.insight.writer == "selecting" for c in chosen.chosen)
     issue = DigestIssue(
         local_date=local_date(now, who.time_zone).isoformat(),

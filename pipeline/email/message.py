@@ -25,7 +25,7 @@ class DigestPolicy(EmailPolicy):
     def fold(self, name: str, value: Any) -> str:
         if name.lower().startswith("list-") or name.lower() == "message-id":
             return f"{name}: {value}{self.linesep}"
-        return super().fold(name, value)
+        return str(super().fold(name, value))
 
     def fold_binary(self, name: str, value: Any) -> bytes:
         return self.fold(name, value).encode("ascii", "surrogateescape")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, or_, select, update
 
+from pipeline.episode.identity import StoredEpisodeKey
 from pipeline.errors import NotFoundError
 from pipeline.records import ParsedEpisode, Person, TranscriptLink
 from pipeline.store.tables import episode, feed
@@ -71,9 +73,11 @@ def edit(conn: Connection, episode_id: int, e: ParsedEpisode, now: datetime) -> 
     conn.execute(update(episode).where(episode.c.id == episode_id).values(**_values(e), changed_at=now))
 
 
-def of_feed(conn: Connection, feed_id: int) -> list[dict[str, Any]]:
-    """A feed's episodes as rows."""
-    return [dict(r._mapping) for r in conn.execute(select(episode).where(episode.c.feed_id == feed_id))]
+def keys_of_feed(conn: Connection, feed_id: int) -> list[StoredEpisodeKey]:
+    """What identity needs of a feed's episodes."""
+    names = [f.name for f in fields(StoredEpisodeKey)]
+    rows = conn.execute(select(*(episode.c[n] for n in names)).where(episode.c.feed_id == feed_id))
+    return [StoredEpisodeKey(**dict(r._mapping)) for r in rows]
 
 
 def get(conn: Connection, episode_id: int) -> dict[str, Any]:
@@ -174,4 +178,9 @@ def retry(conn: Connection, episode_id: int) -> str:
 def counts(conn: Connection) -> dict[str, int]:
     """Number of episodes at each stage."""
     rows = conn.execute(select(episode.c.stage, func.count()).group_by(episode.c.stage)).all()
-    return dict(row.tuple() for row in rows)
+    return {str(row[0]): int(row[1]) for row in rows}
+
+
+def note(conn: Connection, episode_id: int, values: Mapping[str, Any]) -> None:
+    """Set columns that are not the stage's."""
+    conn.execute(update(episode).where(episode.c.id == episode_id).values(**values))

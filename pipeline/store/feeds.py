@@ -60,6 +60,11 @@ def due(conn: Connection, now: datetime, limit: int = 500) -> list[FeedForUpdate
     return [_for_update(conn, r, now) for r in conn.execute(query).all()]
 
 
+def for_update(conn: Connection, feed_id: int, now: datetime) -> FeedForUpdate:
+    """One feed as a poll needs it. Raises NoResultFound."""
+    return _for_update(conn, conn.execute(select(feed).where(feed.c.id == feed_id)).one(), now)
+
+
 def _for_update(conn: Connection, r: Row[Any], now: datetime) -> FeedForUpdate:
     recent = conn.execute(
         select(func.count()).where(episode.c.feed_id == r.id, episode.c.published > now - timedelta(days=28))

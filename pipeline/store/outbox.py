@@ -96,7 +96,7 @@ def move(conn: Connection, mail_id: int, before: str, state: str, now: datetime,
 def counts(conn: Connection) -> dict[str, int]:
     """Number of mails in each state."""
     rows = conn.execute(select(outbox.c.state, func.count()).group_by(outbox.c.state)).all()
-    return dict(row.tuple() for row in rows)
+    return {str(row[0]): int(row[1]) for row in rows}
 
 
 def listed(conn: Connection, state: str | None = None, limit: int = 100) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Audio: fetched, probed, decoded, and deleted again."""

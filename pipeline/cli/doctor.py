@@ -1,0 +1,135 @@
+"""`podsift doctor`: everything a morning's digest needs, each with a result and a hint."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+
+import click
+
+from pipeline.cli.shared import App, json_option, print_json
+from pipeline.email.smtp import connect
+from pipeline.errors import PodsiftError
+from pipeline.store import database, digests, episodes, feeds, outbox
+from pipeline.store.database import Database
+
+Result = tuple[str, str]
+"""(`ok`, `warn`, `bad` or `off`, sentence)."""
+
+
+def check_schema(app: App, db: Database) -> Result:
+    return "ok", f"schema {database.version(db)} in {'PostgreSQL' if app.settings.on_postgres else 'SQLite'}"
+
+
+def check_disk(app: App, _db: Database) -> Result:
+    free = shutil.disk_usage(app.settings.data_dir).free
+    floor = app.settings.audio.min_free_bytes
+    text = f"{free / 1e9:.1f} GB free, downloads pause below {floor / 1e9:.1f} GB"
+    return ("ok", text) if free > floor else ("bad", text + "; free some space")
+
+
+def check_embedding(_app: App, _db: Database) -> Result:
+    from pipeline import weights
+
+    weights.minilm()
+    return "ok", "MiniLM is there and is the pinned file"
+
+
+def check_whisper(app: App, _db: Database) -> Result:
+    from pipeline.transcript.whisper import WhisperTranscriber
+
+    transcriber = WhisperTranscriber(app.settings.whisper, app.settings.data_dir)
+    try:
+        transcriber.self_test()
+    finally:
+        transcriber.close()
+    return "ok", "Whisper reads the test clip right"
+
+
+def check_llm(app: App, _db: Database) -> Result:
+    if app.settings.llm.url is None:
+        return "off", "no language model is set; the selecting writer works without one"
+    from pipeline.insight.toolbox import Toolbox
+
+    return "ok", f"{Toolbox(app.settings).moe.origin.model} answers at {app.settings.llm.url}"
+
+
+def check_smtp(app: App, _db: Database) -> Result:
+    if app.settings.smtp.host is None:
+        return "warn", "no mail server is set; digests are built and kept. Set smtp.host"
+    connect(app.settings.smtp).quit()
+    return "ok", f"{app.settings.smtp.host}:{app.settings.smtp.port} takes mail from us"
+
+
+def check_feeds(app: App, db: Database) -> Result:
+    with db.begin() as conn:
+        rows = feeds.listed(conn)
+    bad = [r for r in rows if r["error_count"] or r["state"] == "gone"]
+    if not rows:
+        return "warn", "no feeds; podsift feed add URL"
+    return ("warn" if bad else "ok"), f"{len(rows)} feeds, {len(bad)} with errors (podsift feed list)"
+
+
+def check_jobs(_app: App, db: Database) -> Result:
+    with db.begin() as conn:
+        n = episodes.counts(conn)
+    waiting = sum(n.get(s, 0) for s in episodes.WAITING)
+    failed = n.get("failed", 0)
+    return (
+        "warn" if failed else "ok"
+    ), f"{waiting} waiting, {failed} failed, {n.get('done', 0)} done (podsift job list)"
+
+
+def check_mail(_app: App, db: Database) -> Result:
+    with db.begin() as conn:
+        n = outbox.counts(conn)
+    text = ", ".join(f"{v} {k}" for k, v in sorted(n.items())) or "no mail yet"
+    return ("bad", text + "; decide with podsift outbox resolve") if n.get("uncertain") else ("ok", text)
+
+
+def check_clock(app: App, db: Database) -> Result:
+    late = app.clock.now() - timedelta(minutes=10)
+    with db.begin() as conn:
+        people = digests.subscribers(conn)
+    behind = [p.email for p in people if p.next_digest_at is not None and p.next_digest_at < late]
+    if behind:
+        return "warn", f"{len(behind)} digests are overdue; is podsift up (or a cron job with podsift run) working?"
+    return "ok", f"{len(people)} subscribers, no digest overdue"
+
+
+CHECKS: dict[str, Callable[[App, Database], Result]] = {
+    "schema": check_schema,
+    "disk": check_disk,
+    "embedding": check_embedding,
+    "whisper": check_whisper,
+    "language model": check_llm,
+    "mail server": check_smtp,
+    "feeds": check_feeds,
+    "jobs": check_jobs,
+    "outbox": check_mail,
+    "clock": check_clock,
+}
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def doctor(app: App, as_json: bool) -> int:
+    """Check everything that a morning's digest needs. Exit code 5 when something is bad."""
+    results: dict[str, dict[str, str]] = {}
+    with app.database() as db:
+        for name, check in CHECKS.items():
+            try:
+                state, text = check(app, db)
+            except PodsiftError as e:
+                state, text = "bad", f"{e}" + (f"; {e.hint}" if e.hint else "")
+            except OSError as e:
+                state, text = "bad", f"{type(e).__name__}: {e}"
+            results[name] = {"result": state, "says": text}
+            if not as_json:
+                colour = {"ok": "green", "warn": "yellow", "bad": "red"}.get(state)
+                click.echo(click.style(f"{state:5}", fg=colour) + f"{name:15} {text}")
+    if as_json:
+        print_json(results)
+    return 5 if any(r["result"] == "bad" for r in results.values()) else 0

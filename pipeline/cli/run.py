@@ -1,0 +1,43 @@
+"""`podsift run`: one pass, for cron."""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli.progress import Bars
+from pipeline.cli.shared import App, console
+from pipeline.digest.work import morning
+from pipeline.engine.local import LocalEngine
+from pipeline.engine.lock import only_one
+from pipeline.stages import Workshop
+from pipeline.store import episodes, outbox
+
+
+@click.command()
+@click.pass_obj
+def run(app: App) -> int:
+    """One pass: poll what is due, process what waits, build and send the digests that are due, exit."""
+    from pipeline.feed.poll import poll_due
+
+    with only_one(app.settings.data_dir), app.database() as db:
+        with db.begin() as conn:
+            outbox.end_leases(conn)
+        polled = poll_due(db, app.settings, app.clock)
+        bad = [p for p in polled if p.error]
+        click.echo(f"feeds polled {len(polled)}, new episodes {sum(p.new for p in polled)}, errors {len(bad)}")
+        for p in bad:
+            click.echo(f"  feed {p.feed_id} {p.title or ''}: {p.error}", err=True)
+        with db.begin() as conn:
+            titles = {r["id"]: r["title"] or "" for r in episodes.listed(conn, limit=10_000)}
+        bars = Bars(console, titles)
+        shop = Workshop(app.settings, db, app.clock, bars.share)
+        try:
+            with bars.progress:
+                LocalEngine(db, app.clock, shop.stages(), bars.report).run(until_idle=True)
+        finally:
+            shop.close()
+        failed = [o for o in bars.outcomes if o[2] == "failed"]
+        done = sum(1 for o in bars.outcomes if o[0] == "extract" and o[2] == "done")
+        click.echo(f"episodes finished {done}, failed {len(failed)}")
+        built, sent = morning(db, app.settings, app.clock, click.echo)
+        return 5 if bad or failed or built.failed or sent.failed or sent.uncertain else 0

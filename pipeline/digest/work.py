@@ -1,0 +1,55 @@
+"""One pass over everything that is due: poll, process, build, send."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.clock import Clock
+from pipeline.digest.compose import build
+from pipeline.email.smtp import Sent, send_due
+from pipeline.errors import PodsiftError
+from pipeline.insight.relate import same_reason
+from pipeline.settings import Settings
+from pipeline.store import digests
+from pipeline.store.database import Database
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Built:
+    """What building the due digests did."""
+
+    digests: list[int] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def build_due(db: Database, settings: Settings, clock: Clock, *, all_: bool = False) -> Built:
+    """Build every digest that is due (`all_`: of everybody). One person's failure stops nobody else's."""
+    with db.begin() as conn:
+        people = digests.subscribers(conn) if all_ else digests.due(conn, clock.now())
+    made = Built()
+    for who in people:
+        try:
+            with db.begin() as conn:
+                digest_id = build(conn, who, settings, same_reason, clock.now())
+        except PodsiftError as e:
+            log.error("digest of subscriber %s failed: %s", who.id, e)  # noqa: TRY400 - our own error says it all
+            made.failed[who.email] = str(e)
+            continue
+        if digest_id is None:
+            made.empty.append(who.email)
+        else:
+            made.digests.append(digest_id)
+    return made
+
+
+def morning(db: Database, settings: Settings, clock: Clock, say: Callable[[str], None]) -> tuple[Built, Sent]:
+    """Build what is due and send what waits, telling each in a sentence."""
+    built = build_due(db, settings, clock)
+    sent = send_due(db, settings, clock)
+    say(f"digests built {len(built.digests)}, mails sent {sent.sent}, deferred {sent.deferred}, failed {sent.failed}")
+    return built, sent

@@ -1,0 +1,1 @@
+"""What runs the stages: in one process on SQLite (local)."""

@@ -1,0 +1,36 @@
+"""One process a data folder, held by a file lock that ends with its process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.errors import UsageError
+
+
+@contextmanager
+def only_one(data_dir: Path) -> Iterator[None]:
+    """Hold the folder. Raises UsageError with the pid of the process that holds it."""
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = data_dir / "podsift.lock"
+    # The descriptor is not inherited: a child that outlives us must not keep the folder locked.
+    with path.open("a+") as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            f.seek(0)
+            pid = f.read().strip() or "unknown"
+            raise UsageError(
+                f"Another podsift works on {data_dir}: process {pid}",
+                why="one process at a time may work on one data folder",
+                hint=f"stop it (kill {pid}), or use another data_dir",
+                pid=pid,
+            ) from None
+        f.seek(0)
+        f.truncate()
+        f.write(str(os.getpid()))
+        f.flush()
+        yield

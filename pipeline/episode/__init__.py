@@ -1,0 +1,1 @@
+"""Which episode is which, and which are processed."""

@@ -1,0 +1,61 @@
+"""The podcast namespace for feedparser 6.0.14, which knows it not.
+
+Without this the last of several transcripts wins, a person's name is lost, and a liveItem overwrites the channel's
+title. It hangs on feedparser's private mixin; the version is pinned and a test guards it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from feedparser import api, mixin
+
+URIS = (
+    "https://podcastindex.org/namespace/1.0",
+    "https://github.com/Podcastindex-org/podcast-namespace/blob/main/docs/1.0.md",
+)
+
+
+class PodcastHandlers:
+    """Handlers by feedparser's naming: `_start_<prefix>_<tag in lower case>`."""
+
+    def _start_podcast_transcript(self: Any, attrs: dict[str, str]) -> None:
+        self._get_context().setdefault("podcast_transcripts", []).append(dict(attrs))
+
+    def _end_podcast_transcript(self: Any) -> None:
+        pass
+
+    def _start_podcast_chapters(self: Any, attrs: dict[str, str]) -> None:
+        self._get_context().setdefault("podcast_chapters_link", dict(attrs))
+
+    def _end_podcast_chapters(self: Any) -> None:
+        pass
+
+    def _start_podcast_person(self: Any, attrs: dict[str, str]) -> None:
+        self._get_context().setdefault("podcast_persons", []).append(dict(attrs))
+        self.push("podcast_person_name", 1)
+
+    def _end_podcast_person(self: Any) -> None:
+        name = self.pop("podcast_person_name")
+        persons = self._get_context().get("podcast_persons")
+        if persons:
+            persons[-1]["name"] = (name or "").strip()
+
+    def _start_podcast_liveitem(self: Any, _attrs: dict[str, str]) -> None:
+        # An item of its own, taken out again at its end, so that nothing of it reaches channel or episodes.
+        self._start_item({})
+
+    def _end_podcast_liveitem(self: Any) -> None:
+        self._end_item()
+        self.entries.pop()
+
+
+def register() -> None:
+    """Teach feedparser the namespace; harmless when done again."""
+    for uri in URIS:
+        mixin._FeedParserMixin.namespaces[uri] = "podcast"
+        mixin._FeedParserMixin._matchnamespaces.clear()
+    for parser in (api.StrictFeedParser, api.LooseFeedParser):
+        for name, handler in vars(PodcastHandlers).items():
+            if name.startswith(("_start_", "_end_")):
+                setattr(parser, name, handler)

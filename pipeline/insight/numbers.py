@@ -1,0 +1,97 @@
+"""Reads the numbers in a text, in digits or words, so that "forty thousand" equals "40,000"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+
+_UNITS = {
+    word: value
+    for value, word in enumerate(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+    )
+}
+_TENS = {
+    word: 10 * value
+    for value, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2)
+}
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SUFFIXES = {"k": 10**3, "m": 10**6, "bn": 10**9, "b": 10**9}
+_WHOLE = {"dozen": Decimal(12), "half": Decimal("0.5"), "twice": Decimal(2), "double": Decimal(2), "triple": Decimal(3)}
+_TOKEN = re.compile(r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|[a-z]+")
+_MAX_DIGITS = 20
+"""A longer run of digits is no number that anybody says."""
+
+
+def numbers(text: str) -> frozenset[Decimal]:
+    """Every number that `text` states. The bare word "one" is a pronoun more often than a number and is left out."""
+    tokens = _TOKEN.findall(text.lower())
+    return frozenset(_all(tokens))
+
+
+def _all(tokens: list[str]) -> Iterator[Decimal]:
+    at, before = 0, (Decimal(-1), -1)
+    while at < len(tokens):
+        value, end = _number(tokens, at)
+        if value is None:
+            at += 1
+            continue
+        if tokens[at:end] != ["one"]:
+            yield value
+        # Spoken years: "twenty twenty-four", "nineteen ninety nine".
+        if before[1] == at and 10 <= before[0] <= 99 and 10 <= value <= 99 and tokens[at].isalpha():
+            yield before[0] * 100 + value
+        before, at = (value, end), end
+
+
+def _number(tokens: list[str], at: int) -> tuple[Decimal | None, int]:
+    """The number that begins at `at` and where it ends; None when there is none."""
+    if tokens[at] in _WHOLE:
+        return _WHOLE[tokens[at]], at + 1
+    total, limit, end = Decimal(0), 10**15, at
+    while True:
+        value, stop = _below_thousand(tokens, end + (end > at and _at(tokens, end) == "and"))
+        scale = _SCALES.get(_at(tokens, stop)) if value is not None else None
+        if value is None or (scale or 1) >= limit or (end > at and value >= 1000):
+            break
+        total, end = total + value * (scale or 1), stop + (scale is not None)
+        if scale is None:
+            break
+        limit = scale
+    return (total, end) if end > at else (None, at)
+
+
+def _below_thousand(tokens: list[str], at: int) -> tuple[Decimal | None, int]:
+    """Digits, or words up to nine hundred ninety-nine; "a" counts as one before a scale."""
+    first = _at(tokens, at)
+    following = _at(tokens, at + 1)
+    if first[:1].isdigit():
+        if len(first) > _MAX_DIGITS:
+            return None, at
+        value = Decimal(first.replace(",", ""))
+        return (value * _SUFFIXES[following], at + 2) if following in _SUFFIXES else (value, at + 1)
+    if first == "a" and (following == "hundred" or following in _SCALES):
+        small, end = Decimal(1), at + 1
+    else:
+        spoken, end = _below_hundred(tokens, at)
+        if spoken is None:
+            return None, at
+        small = spoken
+    if _at(tokens, end) != "hundred":
+        return small, end
+    rest, stop = _below_hundred(tokens, end + 1 + (_at(tokens, end + 1) == "and"))
+    return (small * 100 + rest, stop) if rest is not None else (small * 100, end + 1)
+
+
+def _below_hundred(tokens: list[str], at: int) -> tuple[Decimal | None, int]:
+    first, following = _at(tokens, at), _at(tokens, at + 1)
+    if first in _TENS:
+        if 0 < _UNITS.get(following, 0) < 10:
+            return Decimal(_TENS[first] + _UNITS[following]), at + 2
+        return Decimal(_TENS[first]), at + 1
+    return (Decimal(_UNITS[first]), at + 1) if first in _UNITS else (None, at)
+
+
+def _at(tokens: list[str], index: int) -> str:
+    return tokens[index] if index < len(tokens) else ""

@@ -1,0 +1,179 @@
+"""The one table of stages, and what each does for an episode.
+
+A stage is a function of an episode id, runs outside a transaction and may run again: it returns what to write, and
+`engine.step` writes that together with the move of the stage column.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pipeline import transport
+from pipeline.audio import download, probe
+from pipeline.clock import Clock
+from pipeline.engine.step import Done, Stage
+from pipeline.errors import PermanentError, PodsiftError, TransientError
+from pipeline.insight.base import Writer
+from pipeline.insight.relate import text_key
+from pipeline.insight.toolbox import Toolbox
+from pipeline.records import EpisodeContext, Transcript
+from pipeline.settings import Settings
+from pipeline.store import episodes, insights, transcripts
+from pipeline.store.database import Database
+from pipeline.transcript import publisher, segment, sponsor
+from pipeline.transcript.base import Transcriber
+from pipeline.transcript.whisper import WhisperTranscriber
+
+MAX_TRANSCRIPT_BYTES = 10_000_000
+Progress = Callable[[str, int, float], None]
+"""(stage, episode id, share done 0..1)."""
+
+
+@dataclass
+class Workshop:
+    """What the stages work with. Models are loaded when a stage first needs them."""
+
+    settings: Settings
+    db: Database
+    clock: Clock
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        self._loading = threading.Lock()
+
+    @cached_property
+    def transcriber(self) -> Transcriber:
+        return WhisperTranscriber(self.settings.whisper, self.settings.data_dir)
+
+    @cached_property
+    def toolbox(self) -> Toolbox:
+        return Toolbox(self.settings)
+
+    @property
+    def audio_dir(self) -> Path:
+        return self.settings.data_dir / "audio"
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The table: name, function, next stage, slots, retries."""
+        return (
+            Stage("download", partial(download_audio, self), "transcribe", slots=4, retries=4),
+            Stage("transcribe", partial(transcribe, self), "extract", slots=self.settings.whisper.slots, retries=3),
+            Stage("extract", partial(extract, self), "done", slots=1, retries=3),
+        )
+
+    def close(self) -> None:
+        """End child processes."""
+        if "transcriber" in self.__dict__:
+            self.transcriber.close()
+
+    def row(self, episode_id: int) -> dict[str, Any]:
+        with self.db.begin() as conn:
+            return episodes.get(conn, episode_id)
+
+    def tell(self, stage: str, episode_id: int, share: float) -> None:
+        if self.progress:
+            self.progress(stage, episode_id, min(max(share, 0.0), 1.0))
+
+
+def download_audio(shop: Workshop, episode_id: int) -> Done:
+    """Fetch the audio, hash it, read its duration."""
+    row = shop.row(episode_id)
+    target = shop.audio_dir / str(episode_id)
+    with transport.client(shop.settings.feed) as client:
+        got = download.download(
+            client,
+            row["enclosure_url"],
+            target,
+            shop.settings.audio,
+            progress=lambda n, total: shop.tell("download", episode_id, n / total if total else 0.0),
+        )
+    facts = probe.probe(got.path, max_hours=shop.settings.audio.max_hours)
+    values = {
+        "audio_path": str(got.path),
+        "audio_sha256": got.sha256,
+        "audio_bytes": got.bytes,
+        "audio_s": facts.duration_s,
+    }
+    return Done(lambda conn: episodes.note(conn, episode_id, values))
+
+
+def transcribe(shop: Workshop, episode_id: int) -> Done:
+    """The publisher's transcript when it is good, else Whisper's. Audio goes once the transcript is committed."""
+    row = shop.row(episode_id)
+    made, refused = from_publisher(shop, row)
+    path = Path(row["audio_path"])
+    if made is None:
+        if not path.exists():
+            # Somebody cleaned up: the bytes are the transcript's base, so they are fetched again.
+            with shop.db.begin() as conn:
+                episodes.advance(conn, episode_id, "transcribe", "download")
+            raise TransientError("The audio is not there any more; it is downloaded again", episode=episode_id)
+        made = shop.transcriber.transcribe(
+            path,
+            language=row["feed_language"],
+            progress=lambda done: shop.tell("transcribe", episode_id, done / (row["audio_s"] or 1.0)),
+        )
+    made = replace(
+        made,
+        sentences=sponsor.mark(made.sentences),
+        audio_sha256=row["audio_sha256"],
+        quality=made.quality | ({"publisher_refused": refused} if refused else {}),
+    )
+    if not made.sentences:
+        raise PermanentError("No speech was found in this episode", episode=episode_id)
+    now = shop.clock.now()
+
+    def write(conn: Connection) -> None:
+        transcripts.save(conn, episode_id, made, now)
+        if not shop.settings.audio.keep:
+            episodes.note(conn, episode_id, {"audio_path": None})
+
+    return Done(write, None if shop.settings.audio.keep else lambda: path.unlink(missing_ok=True))
+
+
+def from_publisher(shop: Workshop, row: dict[str, Any]) -> tuple[Transcript | None, list[str]]:
+    """The first of the publisher's transcripts that passes its check, and why others did not."""
+    refused: list[str] = []
+    for link in publisher.choose(episodes.links(row), row["feed_language"]):
+        try:
+            with transport.client(shop.settings.feed) as client:
+                body = transport.get(client, link.url, max_bytes=MAX_TRANSCRIPT_BYTES, timeout_s=60).body
+            segments = publisher.read(body, type=link.type, url=link.url)
+            publisher.check(segments, row["audio_s"], link.language or row["feed_language"])
+        except PodsiftError as e:
+            refused.append(f"{transport.redact(link.url)}: {e}")
+            continue
+        language = link.language or row["feed_language"]
+        sentences = segment.sentences_from_segments(segments)
+        return Transcript(language, row["audio_s"], sentences, "publisher"), refused
+    return None, refused
+
+
+def context_of(row: dict[str, Any]) -> EpisodeContext:
+    """What a writer may know of an episode row."""
+    return EpisodeContext(row["show"], row["title"], row["description"], episodes.persons(row), row["published"])
+
+
+def extract(shop: Workshop, episode_id: int) -> Done:
+    """Find the insights, prove them, store them with their vectors."""
+    row = shop.row(episode_id)
+    with shop.db.begin() as conn:
+        transcript = transcripts.load(conn, episode_id)
+    writer: Writer = shop.toolbox.writer()
+    found = writer.find(transcript, context_of(row))
+    texts = [d.text for d in found.insights]
+    vectors = list(shop.toolbox.embedder.embed(texts)) if texts else []
+    keys = [text_key(t) for t in texts]
+    now = shop.clock.now()
+
+    def write(conn: Connection) -> None:
+        insights.save(conn, episode_id, found, keys, vectors, now)
+
+    return Done(write)

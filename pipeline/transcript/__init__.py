@@ -1,0 +1,1 @@
+"""Audio or a publisher's document in, numbered sentences with speaker and second out."""

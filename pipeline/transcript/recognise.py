@@ -1,0 +1,202 @@
+"""Speech recognition of one file with faster-whisper: batched, checked, and sequentially again where it failed.
+
+Runs in the child process only. The settings are the measured ones: word timestamps on, because without them a segment
+may begin 20 s early; `min_silence_duration_ms` always given, because any `vad_parameters` resets it from 160 to 2000;
+`without_timestamps=True`, because its opposite loses words in batched mode.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.audio.decode import SAMPLE_RATE, Samples, decode
+from pipeline.errors import RefusedError
+from pipeline.transcript import quality
+from pipeline.transcript.base import Word
+from pipeline.transcript.quality import Span
+
+BLOCK_S = {"cpu": 600.0, "cuda": 1800.0}
+"""A block's spectrograms take 1 MB for each 30 s; a GPU's batches of 16 want longer blocks."""
+_CUT_WITHIN_S = 60.0
+_MIN_SILENCE_MS = 160
+_JOIN_GAPS_S = 2.0
+_MARGIN_S = 0.2
+_LANGUAGE_WINDOWS = 4
+_CODES = {"iw": "he", "in": "id", "nb": "no", "cmn": "zh", "fil": "tl", "ji": "yi"}
+
+Emit = Callable[[float], None]
+
+
+class Recogniser:
+    """A loaded model. `transcribe` is not thread-safe."""
+
+    def __init__(self, model: Any, *, device: str, beam: int, batch: int):
+        from faster_whisper import BatchedInferencePipeline
+
+        self.model = model
+        self.batched = BatchedInferencePipeline(model)
+        self.device, self.beam, self.batch = device, beam, batch
+
+    def transcribe(self, path: Path, language: str | None, max_s: float, emit: Emit) -> dict[str, Any]:
+        """Words with times and what was checked, as plain data. Raises RefusedError for what is not audio."""
+        code = self._code(language)
+        words: list[Word] = []
+        speech_s = missing_s = redone_s = duration_s = 0.0
+        suspects: Counter[str] = Counter()
+        for offset, audio, speech in self._blocks(path, max_s):
+            if speech and code is None:
+                code = self._detect(audio, speech)
+            found, block_suspects, redone = self._block(audio, speech, code, offset, emit)
+            words += (Word(round(w.start + offset, 3), round(w.end + offset, 3), w.text) for w in found)
+            suspects += block_suspects
+            speech_s += quality.total_s(speech)
+            missing_s += quality.total_s(quality.missed(speech, ((w.start, w.end) for w in found)))
+            redone_s += redone
+            duration_s = offset + audio.size / SAMPLE_RATE
+            emit(duration_s)
+        return {
+            "language": code,
+            "duration_s": round(duration_s, 2),
+            "words": [[word.start, word.end, word.text] for word in words],
+            "speech_s": round(speech_s, 2),
+            "missing_speech_s": round(missing_s, 2),
+            "redone_s": round(redone_s, 2),
+            "suspects": dict(suspects),
+        }
+
+    def words(self, path: Path, language: str) -> list[str]:
+        """The bare words of a short file, batched only: for the self-test."""
+        audio = np.concatenate(list(decode(path, 60.0)))
+        return [word.text for _, found in self._decode_batched(audio, language) for word in found]
+
+    def _blocks(self, path: Path, max_s: float) -> Iterator[tuple[float, Samples, list[tuple[float, float]]]]:
+        """Offset, samples and speech of consecutive blocks, cut in the longest silence near a block's end."""
+        pieces = decode(path, BLOCK_S[self.device])
+        rest: Samples = np.zeros(0, np.float32)
+        offset, current = 0.0, next(pieces)
+        for following in chain(pieces, (None,)):
+            audio = np.concatenate((rest, current)) if rest.size else current
+            length_s = audio.size / SAMPLE_RATE
+            if offset + length_s > max_s:
+                raise RefusedError(
+                    f"{path.name} lasts more than {max_s / 3600:g} hours", why="longer than its header says"
+                )
+            speech = _speech(audio)
+            if following is None:
+                yield offset, audio, speech
+                return
+            cut_s = _cut(speech, length_s)
+            cut = int(cut_s * SAMPLE_RATE)
+            yield offset, audio[:cut], [(a, min(b, cut_s)) for a, b in speech if a < cut_s]
+            offset, rest, current = offset + cut / SAMPLE_RATE, audio[cut:].copy(), following
+
+    def _block(
+        self, audio: Samples, speech: list[tuple[float, float]], language: str | None, offset: float, emit: Emit
+    ) -> tuple[list[Word], Counter[str], float]:
+        suspects: Counter[str] = Counter()
+        words: list[Word] = []
+        if not speech or language is None:
+            return words, suspects, 0.0
+        for span, found in self._decode_batched(audio, language):
+            reason = quality.suspicion(span, quality.overlap_s(speech, span.start, span.end))
+            if reason is None:
+                words += found
+            else:
+                suspects[reason] += 1
+            emit(offset + span.end)
+        words.sort(key=lambda word: word.start)
+        # A dropped span leaves speech without words, so one rule finds what to hear again: dropped and never heard.
+        gaps = quality.joined(quality.missed(speech, ((w.start, w.end) for w in words)), _JOIN_GAPS_S)
+        for start, end in gaps:
+            words += self._again(audio, start, end, speech, language)
+            emit(offset + end)
+        words.sort(key=lambda word: word.start)
+        return words, suspects, quality.total_s(gaps)
+
+    def _decode_batched(self, audio: Samples, language: str) -> Iterator[tuple[Span, list[Word]]]:
+        segments, _ = self.batched.transcribe(
+            audio,
+            language=language,
+            beam_size=self.beam,
+            batch_size=self.batch,
+            word_timestamps=True,
+            without_timestamps=True,
+            vad_filter=True,
+            vad_parameters={"min_silence_duration_ms": _MIN_SILENCE_MS},
+        )
+        yield from _spans(segments, 0.0)
+
+    def _again(
+        self, audio: Samples, start: float, end: float, speech: list[tuple[float, float]], language: str
+    ) -> list[Word]:
+        """Words of one stretch by sequential decoding with Whisper's own safeguards; none where they fail as well."""
+        begin = max(0.0, start - _MARGIN_S)
+        clip = audio[int(begin * SAMPLE_RATE) : int((end + _MARGIN_S) * SAMPLE_RATE)]
+        segments, _ = self.model.transcribe(
+            clip,
+            language=language,
+            beam_size=self.beam,
+            word_timestamps=True,
+            condition_on_previous_text=False,
+            hallucination_silence_threshold=2,
+            vad_filter=False,
+        )
+        kept: list[Word] = []
+        for span, found in _spans(segments, begin):
+            if quality.suspicion(span, quality.overlap_s(speech, span.start, span.end)) is None:
+                kept += (word for word in found if start <= (word.start + word.end) / 2 <= end)
+        return kept
+
+    def _detect(self, audio: Samples, speech: list[tuple[float, float]]) -> str:
+        """The language with the highest summed probability over windows spread across the block's speech."""
+        if not self.model.model.is_multilingual:
+            return "en"
+        step = max(1, len(speech) // _LANGUAGE_WINDOWS)
+        totals: Counter[str] = Counter()
+        for start, _ in speech[::step][:_LANGUAGE_WINDOWS]:
+            window = audio[int(start * SAMPLE_RATE) : int((start + 30.0) * SAMPLE_RATE)]
+            _, _, probabilities = self.model.detect_language(audio=window)
+            totals.update(dict(probabilities))
+        return max(totals, key=lambda code: totals[code])
+
+    def _code(self, language: str | None) -> str | None:
+        """A feed's language tag as one that the model knows, else None: then it is detected."""
+        if not self.model.model.is_multilingual:
+            return "en"
+        primary = (language or "").strip().lower().replace("_", "-").partition("-")[0]
+        code = _CODES.get(primary, primary)
+        return code if code in self.model.supported_languages else None
+
+
+def _spans(segments: Iterable[Any], offset: float) -> Iterator[tuple[Span, list[Word]]]:
+    for segment in segments:
+        words = [
+            Word(float(w.start) + offset, max(float(w.start), float(w.end)) + offset, w.word)
+            for w in segment.words or ()
+        ]
+        if words:
+            span = Span(words[0].start, words[-1].end, segment.text, segment.avg_logprob, segment.no_speech_prob)
+            yield span, words
+
+
+def _speech(audio: Samples) -> list[tuple[float, float]]:
+    """Seconds of speech as the VAD hears it, without padding."""
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+    found = get_speech_timestamps(audio, VadOptions(min_silence_duration_ms=_MIN_SILENCE_MS, speech_pad_ms=0))
+    return [(part["start"] / SAMPLE_RATE, part["end"] / SAMPLE_RATE) for part in found]
+
+
+def _cut(speech: list[tuple[float, float]], length_s: float) -> float:
+    """The middle of the longest silence in the last minute; the end of a block that has none."""
+    begin = max(0.0, length_s - _CUT_WITHIN_S)
+    edges = [begin, *chain.from_iterable((a, b) for a, b in speech if b > begin), length_s]
+    silences = [(b - a, (a + b) / 2) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a and a >= begin]
+    longest = max(silences, default=(0.0, length_s))
+    return longest[1] if longest[0] > 0 else length_s

@@ -1,0 +1,269 @@
+"""Whisper behind the Transcriber Protocol: a watched child process, started when needed, replaced when it dies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections import deque
+from pathlib import Path
+from typing import IO, Any
+
+import pipeline
+from pipeline import weights
+from pipeline.errors import ConfigError, RefusedError, TransientError
+from pipeline.records import Transcript
+from pipeline.resources import resource
+from pipeline.settings import WhisperSettings
+from pipeline.transcript.base import Progress, Word
+from pipeline.transcript.segment import sentences_from_words
+
+RECYCLE_AFTER = 20
+"""Files a child transcribes before a fresh one takes over; GPU memory creeps."""
+STALL_S = 900.0
+"""Without progress for this long the child is given up. A batch of the largest model on a slow CPU takes minutes."""
+LOAD_S = 3600.0
+"""Loading may download gigabytes."""
+_TAIL_LINES = 30
+
+# The package is imported from where this process has it, whatever the working folder or PYTHONPATH hold; after that
+# the search path is as it was.
+_BOOT = (
+    "import sys; sys.path.insert(0, {root!r}); import pipeline; del sys.path[0]; "
+    "from pipeline.transcript.whisper_child import main; main()"
+)
+
+
+class WhisperTranscriber:
+    """Transcribes one file at a time; other threads wait. `close` may be called at any time, also during a file."""
+
+    def __init__(
+        self, settings: WhisperSettings, data_dir: Path, *, max_hours: float = 8.0, stall_s: float = STALL_S
+    ) -> None:
+        self._settings, self._models = settings, data_dir / "models"
+        self._max_s, self._stall_s = max_hours * 3600, stall_s
+        self._job = threading.Lock()
+        self._child: _Child | None = None
+        self._model, self._files = "", 0
+
+    def transcribe(self, audio: Path, *, language: str | None = None, progress: Progress | None = None) -> Transcript:
+        """Transcribe a file; `progress` is called with the seconds of audio done.
+
+        Raises RefusedError for what is not audio, ConfigError when no model loads, TransientError when the child dies,
+        stalls or runs out of memory: the next call starts a fresh one.
+        """
+        with self._job:
+            sha256 = _sha256(audio)
+            child = self._ready()
+            request = {"do": "transcribe", "audio": str(audio.resolve()), "language": language, "max_s": self._max_s}
+            try:
+                result = self._ask(child, request, "result", self._stall_s, progress)
+            except RefusedError:
+                raise
+            except BaseException:
+                self._drop()
+                raise
+            self._files += 1
+            if self._files >= RECYCLE_AFTER:
+                self._drop()
+            return _transcript(result, self._model, sha256)
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, for the operator's view of memory; None while there is none."""
+        child = self._child
+        return child.process.pid if child is not None else None
+
+    def close(self) -> None:
+        """Stop the child. A file under way ends with a TransientError."""
+        self._drop()
+
+    def _drop(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.stop()
+
+    def _ready(self) -> _Child:
+        if self._child is not None and self._child.process.poll() is None:
+            return self._child
+        self._drop()
+        child = self._child = _Child()
+        request = {
+            "do": "load",
+            "device": self._settings.device,
+            "models": _candidates(self._settings.model, self._models),
+            "threads": self._settings.threads or _cores(),
+            "beam": self._settings.beam,
+            "batch": self._settings.batch,
+            "downloads": str((self._models / "downloads").resolve()),
+            "self_test": str(resource("selftest.mp3")),
+        }
+        try:
+            self._model = self._ask(child, request, "ready", LOAD_S, None)["model"]
+        except BaseException:
+            self._drop()
+            raise
+        self._files = 0
+        return child
+
+    def _ask(
+        self, child: _Child, request: dict[str, Any], wanted: str, stall_s: float, progress: Progress | None
+    ) -> dict[str, Any]:
+        child.send(request)
+        while True:
+            event = child.next(stall_s)
+            if event["event"] == wanted:
+                return event
+            if event["event"] == "progress" and progress is not None:
+                progress(event["seconds"])
+            if event["event"] == "error":
+                raise _error(event)
+
+
+class _Child:
+    """One child process and the threads that empty its pipes."""
+
+    def __init__(self) -> None:
+        root = str(Path(pipeline.__file__).resolve().parent.parent)
+        # Secrets of the parent's settings are none of a decoder's business.
+        env = {name: value for name, value in os.environ.items() if not name.startswith("PODSIFT_")}
+        env |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _BOOT.format(root=root)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+        )
+        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._threads = [
+            threading.Thread(target=self._read_events, args=(self.process.stdout,), daemon=True),
+            threading.Thread(target=self._read_tail, args=(self.process.stderr,), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def send(self, request: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+        except (OSError, ValueError) as e:
+            raise self._death() from e
+
+    def next(self, stall_s: float) -> dict[str, Any]:
+        """The next event. Raises TransientError when the child has died or says nothing for `stall_s` seconds."""
+        try:
+            event = self._events.get(timeout=stall_s)
+        except queue.Empty:
+            raise TransientError(
+                "Speech recognition made no progress",
+                why=f"the Whisper process said nothing for {stall_s:.0f} s",
+                hint="a smaller model (PODSIFT_WHISPER_MODEL) or fewer things at a time may help",
+            ) from None
+        if event is None:
+            raise self._death()
+        return event
+
+    def stop(self) -> None:
+        """Kill the process and release its pipes; harmless when called twice."""
+        self.process.kill()
+        self.process.wait()
+        for thread in self._threads:
+            thread.join()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    continue
+
+    def _read_events(self, pipe: IO[bytes]) -> None:
+        for line in pipe:
+            try:
+                self._events.put(json.loads(line))
+            except ValueError:
+                break
+        self._events.put(None)
+
+    def _read_tail(self, pipe: IO[bytes]) -> None:
+        for line in pipe:
+            self._tail.append(line.decode("utf-8", "replace").rstrip()[:500])
+
+    def _death(self) -> TransientError:
+        try:
+            code = self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            code = None
+        said = " | ".join(line for line in list(self._tail)[-3:] if line)
+        ended = (
+            "broke its pipe" if code is None else f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+        )
+        return TransientError(
+            "The Whisper process died",
+            why=f"it {ended}" + (f": {said}" if said else ""),
+            hint="signal 9 is mostly a lack of memory; a fresh process starts with the next file",
+        )
+
+
+def _candidates(model: str, cache: Path) -> dict[str, list[tuple[str, str]]]:
+    """Models to try in order on each device: (name or folder, label). A hub's `base` equals the packages' by sha256."""
+    base = (
+        (str(weights.whisper_base(cache).resolve()), "whisper-base")
+        if model in ("auto", "base") and weights.has_whisper_base()
+        else ("base", "whisper-base")
+    )
+    if model == "auto":
+        return {"cpu": [base], "cuda": [("large-v3-turbo", "whisper-large-v3-turbo"), base]}
+    one = base if model == "base" else (model, f"whisper-{model}")
+    folder = Path(model)
+    if folder.is_dir():
+        one = (str(folder.resolve()), folder.name)
+    return {"cpu": [one], "cuda": [one]}
+
+
+def _error(event: dict[str, Any]) -> Exception:
+    if event["kind"] == "audio":
+        return RefusedError(event["message"], why=event.get("why"))
+    if event["kind"] == "model":
+        return ConfigError(
+            "No Whisper model could be loaded",
+            why=event["message"],
+            hint="pip install 'podsift[offline]', or set PODSIFT_WHISPER_MODEL to a folder with a CTranslate2 model",
+        )
+    if event["kind"] == "memory":
+        return TransientError(
+            "Speech recognition ran out of memory", why=event["message"], hint="set PODSIFT_WHISPER_BATCH lower"
+        )
+    return TransientError("Speech recognition failed", why=event["message"])
+
+
+def _transcript(result: dict[str, Any], model: str, sha256: str) -> Transcript:
+    return Transcript(
+        language=result["language"],
+        duration_s=result["duration_s"],
+        sentences=sentences_from_words([Word(*word) for word in result["words"]]),
+        source="whisper",
+        model=model,
+        audio_sha256=sha256,
+        missing_speech_s=result["missing_speech_s"],
+        redone_s=result["redone_s"],
+        quality={"speech_s": result["speech_s"], "suspects": result["suspects"]},
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as e:
+        raise RefusedError(f"{path.name} cannot be read") from e

@@ -1,0 +1,74 @@
+"""What a poll's outcome means: pure."""
+
+import random
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from pipeline.errors import FetchError
+from pipeline.feed.decide import decide, interval
+from pipeline.feed.fetch import FetchedFeed, conditions, max_age, retry_after
+from pipeline.records import FeedForUpdate
+from tests.conftest import NOW
+
+FEED = FeedForUpdate(1, "https://example.org/feed", etag='"a"', last_modified="x", last_full_at=NOW, weekly_count=1.0)
+OK = FetchedFeed(200, FEED.url, None, b"x", "hash", '"b"', "y", 1, 0.1)
+
+
+def rng() -> random.Random:
+    return random.Random(1)
+
+
+def test_good_poll_keeps_validators_and_rhythm() -> None:
+    v = decide(replace(FEED, error_count=3), OK, None, NOW, rng()).values
+    assert (v["etag"], v["last_modified"], v["body_sha256"], v["error_count"]) == ('"b"', "y", "hash", 0)
+    assert v["next_poll_at"] == NOW + timedelta(days=7) / 24
+
+
+def test_interval_bounds() -> None:
+    assert interval(replace(FEED, weekly_count=5000.0), None, None) == timedelta(minutes=5)
+    assert interval(replace(FEED, weekly_count=0.0), None, None) == timedelta(hours=24)
+    assert interval(replace(FEED, weekly_count=5000.0), 90, None) == timedelta(minutes=90)
+    assert interval(replace(FEED, weekly_count=5000.0), None, 7200) == timedelta(hours=2)
+
+
+def test_gone_is_disabled_and_said() -> None:
+    got = decide(FEED, replace(OK, status=410), None, NOW, rng())
+    assert got.values["state"] == "gone" and got.values["next_poll_at"] is None
+
+
+@pytest.mark.parametrize(("errors", "least", "most"), [(0, 4, 6), (3, 32, 48), (50, 1440, 1440)])
+def test_backoff_grows_to_a_day_and_never_stops(errors: int, least: int, most: int) -> None:
+    got = decide(replace(FEED, error_count=errors), FetchError("slow"), None, NOW, rng())
+    wait = got.values["next_poll_at"] - NOW
+    assert timedelta(minutes=least) <= wait <= timedelta(minutes=most)
+    assert "state" not in got.values
+
+
+def test_retry_after_is_obeyed() -> None:
+    got = decide(FEED, replace(OK, status=429, retry_after_s=7200.0), None, NOW, rng())
+    assert got.values["next_poll_at"] == NOW + timedelta(hours=2)
+    assert retry_after("120", None) == 120
+    assert retry_after("Fri, 20 Nov 2026 10:00:00 GMT", "Fri, 20 Nov 2026 09:00:00 GMT") == 3600
+    assert retry_after("99999999999", None) == 31 * 86400
+    assert retry_after("soon", None) is None
+    assert max_age('private, max-age="60"') == 60
+
+
+def test_a_permanent_redirect_moves_after_seven_days_at_the_same_target() -> None:
+    moved = replace(OK, permanent_url="https://new.example.org/feed")
+    first = decide(FEED, moved, None, NOW, rng()).values
+    assert "url" not in first and first["moved_since"] == NOW
+    since = replace(FEED, moved_url=moved.permanent_url, moved_since=NOW - timedelta(days=6))
+    assert "url" not in decide(since, moved, None, NOW, rng()).values
+    since = replace(since, moved_since=NOW - timedelta(days=7))
+    assert decide(since, moved, None, NOW, rng()).values["url"] == moved.permanent_url
+    elsewhere = replace(moved, permanent_url="https://other.example.org/feed")
+    assert decide(since, elsewhere, None, NOW, rng()).values["moved_since"] == NOW
+    assert decide(since, OK, None, NOW, rng()).values["moved_url"] is None
+
+
+def test_conditions_are_verbatim_and_left_out_once_a_week() -> None:
+    assert conditions(FEED, NOW) == {"If-None-Match": '"a"', "If-Modified-Since": "x"}
+    assert conditions(FEED, NOW + timedelta(days=8)) == {}
