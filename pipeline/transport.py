@@ -203,6 +203,8 @@ def failed(url: str, e: Exception) -> FetchError | RefusedError:
         if isinstance(cause, Refusal):
             return RefusedError(f"{redact(url)} is refused", why=str(cause))
         cause = cause.__cause__ or cause.__context__
+    if isinstance(e, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
+        return RefusedError(f"{redact(url)} is not an address that can be fetched", why=str(e))
     what = "timed out" if isinstance(e, httpx.TimeoutException) else "could not be reached"
     return FetchError(f"{redact(url)} {what}", why=str(e) or type(e).__name__)
 

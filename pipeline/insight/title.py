@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.insight.features import ANSWERS, CONNECTIVES, STOP, content_words
+from pipeline.insight.numbers import numbers
 
 MAX_WORDS = 12
 MIN_WORDS = 4
@@ -96,7 +97,7 @@ def claim(sentences: Sequence[str]) -> float:
 
 
 def _best(sentences: Sequence[str]) -> tuple[float, str]:
-    counts = Counter(content_words(" ".join(sentences)))
+    counts = Counter(word for word in content_words(" ".join(sentences)) if not numbers(word))
     rated = [
         (_rate(candidate, counts), -place, candidate)
         for place, sentence in enumerate(sentences)
@@ -160,7 +161,7 @@ def _rate(candidate: _Candidate, counts: Counter[str]) -> float:
     value += 0.3 if imperative else 0.0
     value += 2.0 * len(content) / len(plain) if len(content) >= 2 else -0.8
     # Central: its words return in the passage.
-    value += 0.3 * min(3, sum(counts[word] > 1 for word in content)) + 0.12 * min(len(content), 6)
+    value += 0.6 * min(4, sum(counts[word] > 1 for word in content)) + 0.3 * min(len(content), 7)
     value += 0.35 * min(2, sum(word in _CLAIM for word in plain))
     # A rule stands in the present, a story in the past.
     value += 0.5 if any(plain[i] in _PRESENT for i in verbs[:1]) else 0.0

@@ -98,8 +98,13 @@ def require_known(db: Database) -> None:
 
 def open_database(settings: Settings) -> Database:
     """Open the configured database with its schema up to date."""
-    if not settings.on_postgres:
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if settings.on_postgres:
+        raise ConfigError(
+            "PostgreSQL is not supported yet",
+            why="this version's engine and locks work on SQLite alone",
+            hint="unset database.url (PODSIFT_DATABASE_URL)",
+        )
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     db = Database(settings.database_url)
     try:
         require_known(db)

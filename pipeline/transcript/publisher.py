@@ -85,35 +85,37 @@ def read(data: bytes, *, type: str | None = None, url: str = "") -> tuple[Segmen
     return segments if kind == "json" else _labelled(segments)
 
 
-def check(segments: Sequence[Segment], duration_s: float | None, language: str | None = None) -> None:
+def check(segments: Sequence[Segment], duration_s: float, language: str | None = None) -> None:
     """Refuse a transcript that cannot belong to an audio of this length. Raises RefusedError with the reason."""
-    spoken = [segment for segment in segments if segment.text.strip()]
-    if not spoken:
-        raise RefusedError("The publisher's transcript is empty")
-    high = 0.0
-    for segment in spoken:
-        if segment.start < 0 or segment.end < segment.start:
-            raise RefusedError(
-                "The publisher's transcript has impossible times", why=_at(segment, "ends before it begins")
-            )
-        if segment.start < high - _BACKWARDS_S:
-            raise RefusedError(
-                "The publisher's transcript is out of order", why=_at(segment, "begins before earlier text")
-            )
-        high = max(high, segment.start)
+    spoken = check_times(segments)
     last = max(segment.end for segment in spoken)
-    if duration_s is not None and last > duration_s * 1.01 + 5:
+    if last > duration_s * 1.01 + 5:
         raise RefusedError(
             "The publisher's transcript is longer than the audio",
             why=f"it runs to {last:.0f} s of {duration_s:.0f} s",
         )
     covered = _covered(spoken)
-    if duration_s is not None and covered < _MIN_COVERAGE * duration_s:
+    if covered < _MIN_COVERAGE * duration_s:
         raise RefusedError(
             "The publisher's transcript covers too little of the audio",
             why=f"{covered:.0f} s of {duration_s:.0f} s, and at least {_MIN_COVERAGE:.0%} are needed",
         )
     _check_rate(spoken, covered, language)
+
+
+def check_times(segments: Sequence[Segment]) -> list[Segment]:
+    """The segments that hold text. Raises RefusedError when there are none, or their times cannot be."""
+    spoken = [segment for segment in segments if segment.text.strip()]
+    if not spoken:
+        raise RefusedError("The transcript is empty")
+    high = 0.0
+    for segment in spoken:
+        if segment.start < 0 or segment.end < segment.start:
+            raise RefusedError("The transcript has impossible times", why=_at(segment, "ends before it begins"))
+        if segment.start < high - _BACKWARDS_S:
+            raise RefusedError("The transcript is out of order", why=_at(segment, "begins before earlier text"))
+        high = max(high, segment.start)
+    return spoken
 
 
 def _check_rate(spoken: Sequence[Segment], covered: float, language: str | None) -> None:

@@ -19,53 +19,58 @@ _NEAR_SENTENCES = 9
 _NEAR_S = 60.0
 _BACK_SENTENCES = 12
 _BACK_S = 75.0
-_FORWARD_SENTENCES = 6
+_FORWARD_SENTENCES = 4
 _LONGEST_S = 240.0
 
-_SITE = r"\b(?P<site>[a-z][\w-]{2,})(?:\ dot\ |\.)(?:com|io|co|org|net|dev|ai|fm|app|tv|shop|example)\b"
-_SHOW = r"(?:show|podcast|program|programme|episode|series|season|newsletter|part\ of\ the\ show)"
+_SHOW = r"(?:show|podcast|program|programme|episode|series|season)"
+_DOMAIN = r"(?: dot |\.)(?:com|io|co|org|net|dev|ai|fm|app|tv|shop|example)\b"
 
+# Case counts only for the names and codes marked (?-i:...).
 _OPENERS = {
-    rf"brought\ to\ you\ (?:today\ |this\ week\ |in\ part\ )?by|{_SHOW}\ possible\ by|made\ possible\ by": 2.0,
-    rf"(?:{_SHOW}|podcast|we're|we\ are)(?:\ (?:is|was|are))?\ (?:also\ )?(?:sponsored|supported)\ (?:today\ )?by": 2.5,
-    rf"support\ for\ (?:this|our|the|today's)\ {_SHOW}": 2.5,
-    r"\bword\ from\ (?:our|today's|this\ week's|one\ of\ our|the)\ (?:sponsors?|partners?|friends)": 3.0,
-    r"\b(?:word|message|note)\ (?:from|about)\ (?:our\ (?:friends|partners?|sponsors?)|[A-Z]\w+)": 1.5,
-    rf"\b(?:our|today's|this\ week's|this\ {_SHOW}'s|the\ show's)\ (?:\w+\ )?(?:sponsors?|partners?)\b": 1.5,
-    r"\bpaid\ (?:message|advertisement|promotion)\b|\bad\ slot\b|\bsponsors\ that\ write\ to\ us\b": 2.5,
-    rf"\bthank(?:s|\ you)?\b[^.?!]{{0,60}}\bfor\ (?:supporting|sponsoring)\ (?:us|(?:the|this|our)\ {_SHOW})": 3.0,
-    r"\bthank(?:s|\ you)\b[^.?!]{0,20}\bto\ our\ (?:\w+\ )?(?:partners?|sponsors?|friends\ at)\b": 2.0,
-    r"\blet\ me\ (?:tell\ you\ about|take\ a\ (?:minute|moment)\ for)\ [A-Z]|^Let's\ thank\ [A-Z]": 1.5,
-    r"\b(?:sponsor\ (?:the|this|our)\ show|supporting\ us\ this|(?:have\ |'ve\ )?backed\ us\ since)\b": 2.0,
-    rf"\bgood\ friends\ of\ the\ {_SHOW}|\bpartnered\ with\ [A-Z]\w+\ for\ this\ {_SHOW}|\bpeople\ look\ after\ us\b": 3.0,
-    r"\bon\ (?:this|our)\ show\ is\ free\ of\ ads|\bwe\ have\ a\ Patreon\b|\bdropped\ advertising\b": 1.5,
+    rf"brought to you (?:today |this week |in part )?by|{_SHOW} possible by|made possible by": 2.0,
+    rf"(?:{_SHOW}|we're|we are)(?: (?:is|was|are))? (?:also )?(?:sponsored|supported) (?:today )?by": 2.5,
+    rf"support for (?:this|our|the|today's) {_SHOW}": 2.5,
+    r"\bword from (?:our|today's|this week's|one of our|the) (?:sponsors?|partners?|friends)": 3.0,
+    r"\b(?:word|message) (?:from|about) (?:our (?:friends|partners?|sponsors?)|(?-i:[A-Z])\w+)": 1.5,
+    rf"\b(?:our|today's|this week's|this {_SHOW}'s|the show's) (?:\w+ )?sponsors?\b": 1.5,
+    r"\bpaid (?:message|advertisement|promotion)\b|\bad slot\b|\bsponsors that (?:write|come) to us\b": 2.5,
+    rf"\bthank(?:s|\b you)?\b[^.?!]{{0,60}}\bfor (?:supporting|sponsoring) (?:us|(?:the|this|our) {_SHOW})": 3.0,
+    r"\bthank(?:s| you)\b[^.?!]{0,20}\bto our (?:\w+ )?(?:partners?|sponsors?|friends at)\b": 2.0,
+    r"\blet me (?:tell you about|take a (?:minute|moment) for) (?-i:[A-Z])|^Let's thank (?-i:[A-Z])": 1.5,
+    r"\bsponsor (?:the|this|our) show\b|\bsupporting us this\b|\bbacked us since\b": 2.0,
+    rf"\bfriends of the {_SHOW}|\bpartnered with (?-i:[A-Z])\w+ for this {_SHOW}": 3.0,
+    r"\bwe have a Patreon\b|\bdropped advertising\b|\bno ads\b": 1.5,
 }
 _OFFERS = {
-    r"\b(?:promo|discount|coupon|offer|with\ the|with|use|use\ the|using\ the|using|the|that\ is)\ code\ [A-Z][A-Z0-9]{3,}": 2.5,
-    r"^Code\ [A-Z][A-Z0-9]{3,}|\b(?:promo|coupon|discount)\ code\b": 2.0,
-    r"\b[A-Z]{5,}\b[^.?!]{0,20}\bat\ [\w-]+(?:\ dot\ |\.)(?:com|io|co)\b": 1.5,
-    rf"(?:\b(?:go|head|over|visit|find|check|book|browse|sign|learn|request|try|look|more)\b[^.?!]{{0,50}})(?:{_SITE})": 2.0,
-    rf"(?<!@){_SITE.replace('?P<site>', '?:')}": 1.0,
-    r"(?:\ dot\ |\.)(?:com|io|co|org|net|dev|ai|fm)(?:\ slash\ |/)\w+|\bThat's\ slash\b": 1.0,
-    r"\b(?:percent|dollars|pounds|euros|fifty|half|%)\ off\b|\$\d+\ off|\bhalf\ price\b|\bat\ no\ cost\b": 1.0,
-    r"\b(?:days|months?|weeks?|knives|lessons)(?:\ (?:is|are|'s))?\ (?:are\ )?(?:free|on\ them)\b|\bfirst\ \w+'s\ free\b": 1.5,
-    r"\bfree\ (?:trial|tier|shipping|forever|for\ open\ source|first\ box)\b|\bfor\ free\ at\b": 1.0,
-    r"\blisteners\ (?:get|receive|save|can\ get)\b|\b(?:for|offering)\ (?:our\ )?listeners\b|\blisten\ to\ the\ show\ and\b": 1.5,
-    r"\buse\ (?:our|the)\ link\b|\btell\ them\ (?:that\ )?we\ sent\ you\b|\bmention\ this\ (?:show|podcast|programme)\b": 2.0,
-    r"\bterms\ (?:and\ conditions\ )?apply\b|\bresults\ (?:may\ )?vary\b|\bcancel\ (?:at\ )?any\ ?time\b": 1.5,
-    r"\bnot\ (?:medical|investment|financial)\ advice\b|\bno\ (?:credit\ )?card\ (?:needed|required)\b|\bfree\ to\ look\ at\b": 1.0,
-    r"\blink(?:'s|\ is|ed)?\b[^.?!]{0,20}\b(?:the|our|show)\ (?:show\ )?(?:notes|description|homepage)\b": 1.0,
-    r"\b(?:pre-orders?|tickets\ are|orders\ close|the\ shop\ is|wherever\ you\ are\ hearing|press\ follow)\b": 1.5,
-    r"\b(?:the\ episodes?\ a\ day\ early|bonus\ episode|private\ feed|paid\ version|join\ on\ our\ website)\b": 1.5,
-    r"\b(?:gave\ us\ a\ discount|sent\ us\ (?:both|the)\b|they're\ hiring|plans\ (?:begin|start)\ at)\b": 1.0,
+    r"\bcode (?-i:[A-Z][A-Z0-9]{3,})|\b(?:promo|coupon|discount) code\b": 2.5,
+    r"\b(?:enter|that is) (?-i:[A-Z]{4,})\b|(?-i:[A-Z]{5,})\b[^.?!]{0,20} at [\w-]+ dot ": 1.5,
+    r"\b(?:percent|dollars|pounds|euros|fifty|%) off\b|\$\d+ off\b|\bhalf price\b|\bat no cost\b|\ba discount\b": 1.0,
+    r"\b(?:days|months?|weeks?)(?:'s| is| are)? (?:for )?free\b|\bfirst \w+(?:'s| is| are) (?:free|on them)\b": 1.5,
+    r"\bfree (?:trial|tier|shipping|forever|for open source)\b|\b(?:two|three) \w+ are free\b": 1.0,
+    r"\blisteners (?:can )?(?:get|receive|save)\b|\b(?:for|offering) (?:our )?listeners\b": 1.5,
+    r"\buse (?:our|the) link\b|\btell them (?:that )?we sent you\b|\bmention this (?:show|podcast|programme)\b": 2.0,
+    r"\bterms (?:and conditions )?apply\b|\bresults (?:may )?vary\b|\bcancel (?:at )?any ?time\b": 1.5,
+    r"\bnot (?:medical|investment|financial) advice\b|\bno (?:credit )?card (?:needed|required)\b": 1.0,
+    r"\blink(?:'s| is|ed)?\b[^.?!]{0,20}\b(?:the|our|show) (?:show )?(?:notes|description|homepage)\b": 0.5,
+    r"\b(?:pre-orders?|tickets are|orders close|wherever you (?:listen|get your podcasts)|press follow)\b": 1.0,
+    r"\b(?:a day early|bonus episode|private feed|paid version|\w+ (?:dollars|pounds) a month)\b": 1.0,
+    r"\bsent us (?:both|the|a)\b|\bthey're hiring\b|\bplans (?:begin|start) at\b": 1.0,
 }
+_SITE = re.compile(rf"\b(?P<site>[a-z][\w-]{{2,}}){_DOMAIN}(?P<path>(?: slash |/)\w)?", re.IGNORECASE)
+_GO = re.compile(
+    r"\b(?:go to|head (?:over )?to|over to|visit|find (?:out|them)|check (?:it|them) out|book it|look at|sign up"
+    r"|learn more|at)\b[^.?!]{0,40}$",
+    re.IGNORECASE,
+)
+_SITE_MOST = 2.0
+"""Addresses count once a cluster: guests repeat theirs."""
 _LEAD_IN = re.compile(
-    r"\b(?:hold\ that\ thought|quick\ (?:thing|break|word)|short\ break|but\ first|right\ back|before\ we\ (?:go|get|start)"
-    r"|one\ more\ thing|a\ word\ from|and\ now,\ a)\b".replace("\\ ", " "),
+    r"\b(?:hold that thought|quick (?:thing|break|word)|short break|but first|right back|before we (?:go|get|start)"
+    r"|one more thing|a word from|in just a moment)\b",
     re.IGNORECASE,
 )
 _RETURN = re.compile(
-    r"^(?:(?:and|okay|ok|alright|all right|so|now|right|sermon over)[,.]? )*(?:let's get )?"
+    r"^(?:(?:and|okay|ok|alright|all right|so|now|right)[,.]? )*(?:let's get )?"
     r"(?:back (?:to|with)\b|we(?:'re| are) back\b|welcome back\b)",
     re.IGNORECASE,
 )
@@ -76,25 +81,16 @@ _COMMON = frozenset({"this", "that", "their", "they", "with", "listeners", "patr
 @dataclass(frozen=True, slots=True)
 class _Signals:
     points: float
+    site: float
     opens: bool
     names: frozenset[str]
 
 
-def _compile(table: dict[str, float]) -> tuple[tuple[re.Pattern[str], float], ...]:
-    return tuple(
-        (
-            re.compile(
-                pattern.replace("\\ ", " ").replace("[A-Z]", "(?-i:[A-Z])").replace("[A-Z0-9]", "(?-i:[A-Z0-9])"),
-                re.IGNORECASE,
-            ),
-            points,
-        )
-        for pattern, points in table.items()
-    )
+def _compiled(table: dict[str, float]) -> tuple[tuple[re.Pattern[str], float], ...]:
+    return tuple((re.compile(pattern, re.IGNORECASE), points) for pattern, points in table.items())
 
 
-_OPENER_PATTERNS, _OFFER_PATTERNS = _compile(_OPENERS), _compile(_OFFERS)
-_SITE_PATTERN = re.compile(_SITE.replace("\\ ", " "), re.IGNORECASE)
+_OPENER_PATTERNS, _OFFER_PATTERNS = _compiled(_OPENERS), _compiled(_OFFERS)
 
 
 def mark(sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:
@@ -105,10 +101,11 @@ def mark(sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:
 
 def spans(sentences: Sequence[Sentence]) -> list[tuple[int, int]]:
     """First and last index of each sponsor read."""
-    signals = {n: found for n, s in enumerate(sentences) if (found := _signals(s.text)).points}
+    signals = {n: hit for n, s in enumerate(sentences) if (hit := _signals(s.text)).points or hit.site}
     found: list[tuple[int, int]] = []
     for cluster in _clusters(sentences, sorted(signals)):
-        if sum(signals[n].points for n in cluster) >= _NEEDED:
+        points = sum(signals[n].points for n in cluster)
+        if points and points + min(_SITE_MOST, sum(signals[n].site for n in cluster)) >= _NEEDED:
             first, last = _grown(sentences, cluster, signals)
             if found and first <= found[-1][1] + 1:
                 first = found.pop()[0]
@@ -120,10 +117,14 @@ def _signals(text: str) -> _Signals:
     opening = sum(points for pattern, points in _OPENER_PATTERNS if pattern.search(text))
     offering = sum(points for pattern, points in _OFFER_PATTERNS if pattern.search(text))
     names: set[str] = set()
-    if opening or offering:
-        names = {match.group("site").casefold() for match in _SITE_PATTERN.finditer(text)}
-        names |= {match.group("name").casefold() for match in _NAMED.finditer(text)} if opening else set()
-    return _Signals(opening + offering, opening > 0, frozenset(names - _COMMON))
+    site = 0.0
+    for match in _SITE.finditer(text):
+        names.add(match.group("site").casefold())
+        called = match.group("path") is not None or _GO.search(text[: match.start()])
+        site = max(site, 2.0 if called else 1.0)
+    if opening:
+        names |= {match.group("name").casefold() for match in _NAMED.finditer(text)}
+    return _Signals(opening + offering, site, opening > 0, frozenset(names - _COMMON))
 
 
 def _clusters(sentences: Sequence[Sentence], hits: Sequence[int]) -> list[list[int]]:
@@ -145,13 +146,12 @@ def _clusters(sentences: Sequence[Sentence], hits: Sequence[int]) -> list[list[i
 def _grown(sentences: Sequence[Sentence], cluster: list[int], signals: dict[int, _Signals]) -> tuple[int, int]:
     first, last = cluster[0], cluster[-1]
     names = frozenset().union(*(signals[n].names for n in cluster))
-    if not signals[first].opens:
-        reach = range(first - 1, max(-1, first - 1 - _BACK_SENTENCES), -1)
-        for n in reach:
-            if sentences[first].start - sentences[n].end > _BACK_S or _RETURN.search(sentences[n].text):
-                break
-            if _mentions(sentences[n].text, names):
-                first = n
+    hit = first
+    for n in range(hit - 1, max(-1, hit - 1 - _BACK_SENTENCES), -1):
+        if sentences[hit].start - sentences[n].end > _BACK_S or _RETURN.search(sentences[n].text):
+            break
+        if _mentions(sentences[n].text, names):
+            first = n
     for n in range(first - 1, max(-1, first - 3), -1):
         if _LEAD_IN.search(sentences[n].text):
             first = n

@@ -1,0 +1,208 @@
+"""The selecting writer: takes the best passages as they were said. No language model, nothing it could make up.
+
+The ranker names the passages; around each, every run of whole sentences of 25 to 70 words is a possible excerpt. The
+excerpt must stand on its own (not begin with "And that's why"), is scored again by itself, and is its own proof.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.insight.embed import Embedder, Vectors
+from pipeline.insight.features import ANSWERS, CONNECTIVES, PRONOUNS, lead, text_of
+from pipeline.insight.passage import passages, runs, words
+from pipeline.insight.prove import proven
+from pipeline.insight.rank import Ranker
+from pipeline.insight.relate import near_verbatim
+from pipeline.insight.title import title_of
+from pipeline.records import Dropped, EpisodeContext, Findings, InsightDraft, Origin, Passage, Sentence, Transcript
+
+MIN_WORDS = 25
+MAX_WORDS = 70
+MOST = 8
+"""Insights of one episode at most; a digest takes two of them at most."""
+FLOOR = 0.08
+"""Of passages scored below this, one in twenty was graded an insight (docs/ranker.md)."""
+REACH = 2
+"""An excerpt may begin so many sentences before its passage, or end after it, when that makes it whole."""
+TRIED = 3 * MOST
+ALIKE = 0.72
+"""Two insights of one episode whose cosine is higher are told twice."""
+
+_BRACKETED = re.compile(r"\\?[\[(](?:laugh\w*|unintelligible|inaudible|crosstalk|\d?\d:\d\d|music)", re.IGNORECASE)
+_BACKWARD = re.compile(
+    r"^(?:the (?:other|second|third|same|latter|next|last)|another|one of (?:them|those|these)|for example|for instance|"
+    r"like i said|as i said|in that case|at that point|after that|same|both|such|not|my (?:answer|point)|now back|now, back|thank|thanks|"
+    r"welcome)\b",
+    re.IGNORECASE,
+)
+_TO_A_MACHINE = re.compile(
+    r"\b(?:ignore|disregard|forget) (?:\w+ ){0,3}(?:instructions?|prompts?|rules)|\brank (?:this|me|us|it) (?:first|highest|top)",
+    re.IGNORECASE,
+)
+"""What is said to whatever reads the transcript is no idea for the person who reads the digest."""
+_OPEN_ENDS = ("...", "…", "-", "—", ",", ";", ":")
+_MENDED = 0.8
+"""What a start costs that only has to be read past: "So", "And" before a whole sentence."""
+_FRAGMENT = 3
+"""A first or last sentence of so few words ("Not once.", "A shelf.") belongs to its neighbours."""
+_DANGLING = 0.55
+"""What a start costs that points to something before it: "It", "That's why", "Yeah"."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Excerpt:
+    span: Passage
+    worth: float
+    vector: Vectors
+
+
+class SelectingWriter:
+    """Selects with a ranker and an embedding model; needs nothing else and gives the same for the same transcript."""
+
+    def __init__(self, ranker: Ranker, embedder: Embedder):
+        self._ranker = ranker
+        self._embedder = embedder
+
+    @property
+    def origin(self) -> Origin:
+        return Origin("selecting", model=self._ranker.version, revision=self._embedder.name)
+
+    def find(self, transcript: Transcript, context: EpisodeContext) -> Findings:  # noqa: ARG002 - the Protocol's
+        cut = passages(transcript)
+        if not cut:
+            return Findings(self.origin, (), ())
+        vectors = self._ranker.vectors(cut, transcript, self._embedder)
+        ranked = self._ranker.scored(cut, transcript, vectors)
+        best = sorted((p for p in ranked if p.score >= FLOOR), key=lambda p: (-p.score, p.first))[:TRIED]
+        excerpts = self._excerpts(best, transcript, vectors)
+        chosen, dropped = choose(excerpts, transcript)
+        drafts = sorted((draft(e.span, transcript) for e in chosen), key=lambda d: (-d.score, d.first))
+        kept, unproven = proven(drafts, transcript)
+        return Findings(self.origin, ranked, kept, (*dropped, *unproven))
+
+    def _excerpts(self, best: Sequence[Passage], transcript: Transcript, episode: Vectors) -> list[_Excerpt]:
+        """For each passage its possible excerpts, each scored by itself and weighed by how well it stands alone."""
+        spans = [(p, span) for p in best for span in possible(p, transcript)]
+        distinct = sorted({(span.first, span.last) for _, span in spans})
+        bare = [Passage(first, last) for first, last in distinct]
+        vectors = self._ranker.vectors(bare, transcript, self._embedder)
+        scored = self._ranker.scored(bare, transcript, vectors, episode)
+        at = {(p.first, p.last): i for i, p in enumerate(bare)}
+        found = []
+        for passage, span in spans:
+            i = at[span.first, span.last]
+            score = 0.5 * (passage.score + scored[i].score)
+            worth = score * standing(span, transcript)
+            found.append(_Excerpt(Passage(span.first, span.last, round(worth, 6)), worth, vectors[i]))
+        return found
+
+
+def possible(passage: Passage, transcript: Transcript) -> Iterator[Passage]:
+    """Runs of whole sentences of 25 to 70 words that share most of their words with the passage."""
+    run = next(r for r in runs(transcript) if r[0].number <= passage.first <= r[-1].number)
+    low, high = run[0].number, run[-1].number
+    sizes = {sentence.number: words(sentence.text) for sentence in run}
+    for first in range(max(low, passage.first - REACH), passage.last + 1):
+        size = inside = 0
+        for last in range(first, min(high, passage.last + REACH) + 1):
+            size += sizes[last]
+            inside += sizes[last] if passage.first <= last <= passage.last else 0
+            if size > MAX_WORDS:
+                break
+            if size >= MIN_WORDS and 2 * inside >= size:
+                yield Passage(first, last)
+
+
+def standing(span: Passage, transcript: Transcript) -> float:
+    """How well an excerpt stands on its own, 0..1: a factor for each thing that a reader would stumble over."""
+    inside = transcript.sentences[span.first : span.last + 1]
+    before = transcript.sentences[span.first - 1] if span.first else None
+    factor = _start(inside[0]) * _end(inside[-1])
+    if before is not None and before.text.rstrip().endswith(_OPEN_ENDS) and before.speaker == inside[0].speaker:
+        factor *= 0.8
+    if len({sentence.speaker for sentence in inside}) > 1:
+        factor *= 0.7
+    # A question in the middle turns the talk, to another voice where none are known.
+    factor *= 0.75 ** sum(sentence.text.rstrip().endswith("?") for sentence in inside[1:])
+    factor *= 0.85 if inside[0].text.rstrip().endswith("?") else 1.0
+    factor *= 0.85 ** sum(words(sentence.text) <= _FRAGMENT for sentence in (inside[0], inside[-1]))
+    text = " ".join(sentence.text for sentence in inside)
+    factor *= 0.85 ** len(_BRACKETED.findall(text))
+    factor *= 0.5 if _TO_A_MACHINE.search(text) else 1.0
+    size = words(text)
+    return factor * (1.0 if size >= 35 else 0.9)
+
+
+def _start(sentence: Sentence) -> float:
+    text = sentence.text.lstrip("\"“‘'(\\[ ")
+    first = lead(text)
+    rest = text[len(first) :].lstrip(" ,")
+    if text[:1].islower():
+        return 0.4
+    if first in ANSWERS:
+        return _DANGLING
+    if _BACKWARD.match(text):
+        return 0.75
+    if first in PRONOUNS:
+        return _DANGLING
+    if first in CONNECTIVES:
+        after = lead(rest)
+        return _DANGLING if after in PRONOUNS or after in ANSWERS or after in CONNECTIVES else _MENDED
+    return 1.0
+
+
+def _end(sentence: Sentence) -> float:
+    text = sentence.text.rstrip().rstrip("\"”’')")
+    if text.endswith("?"):
+        return 0.6
+    return 0.75 if text.endswith(_OPEN_ENDS) else 1.0 if text.endswith((".", "!", "。", "！")) else 0.85
+
+
+def choose(excerpts: Sequence[_Excerpt], transcript: Transcript) -> tuple[list[_Excerpt], list[Dropped]]:
+    """The best excerpts that neither overlap nor tell the same, at most MOST; and why better ones than those were left."""
+    chosen: list[_Excerpt] = []
+    dropped: list[Dropped] = []
+    for excerpt in sorted(excerpts, key=lambda e: (-e.worth, e.span.first, e.span.last)):
+        if len(chosen) == MOST or excerpt.worth < FLOOR:
+            break
+        span = excerpt.span
+        if any(span.first <= c.span.last and c.span.first <= span.last for c in chosen):
+            continue
+        twin = next((c for c in chosen if _twins(excerpt, c, transcript)), None)
+        if twin is None:
+            chosen.append(excerpt)
+        else:
+            dropped.append(Dropped("twin", f"sentences {span.first}-{span.last} say what {twin.span.first}- says"))
+    return chosen, dropped
+
+
+def _twins(one: _Excerpt, other: _Excerpt, transcript: Transcript) -> bool:
+    if float(np.dot(one.vector, other.vector)) > ALIKE:
+        return True
+    return near_verbatim(
+        text_of(transcript, one.span.first, one.span.last), text_of(transcript, other.span.first, other.span.last)
+    )
+
+
+def draft(span: Passage, transcript: Transcript) -> InsightDraft:
+    """The excerpt as an insight: its sentences are text, quote and evidence in one."""
+    inside = transcript.sentences[span.first : span.last + 1]
+    speakers = {sentence.speaker for sentence in inside}
+    text = text_of(transcript, span.first, span.last)
+    return InsightDraft(
+        title=title_of([sentence.text for sentence in inside]),
+        text=text,
+        quote=text,
+        evidence=tuple(range(span.first, span.last + 1)),
+        first=span.first,
+        last=span.last,
+        start_s=inside[0].start,
+        end_s=inside[-1].end,
+        speaker=speakers.pop() if len(speakers) == 1 else None,
+        score=span.score,
+    )
