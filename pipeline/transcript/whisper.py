@@ -72,6 +72,11 @@ class WhisperTranscriber:
                 self._drop()
             return _transcript(result, self._model, sha256)
 
+    def self_test(self) -> None:
+        """Load the model and require the words of a known clip. Raises ConfigError, TransientError."""
+        with self._job:
+            self._ready()
+
     @property
     def pid(self) -> int | None:
         """The child's process id, for the operator's view of memory; None while there is none."""
