@@ -164,6 +164,6 @@ def _show(console: Console, found: list[StoredInsight]) -> None:
         console.print(f"{k}. {i.title}", style="bold", markup=False)
         where = f"   {i.show}: {i.episode}, at {clock_time(i.start_s)}" + (f", {i.speaker}" if i.speaker else "")
         console.print(where, style="dim", markup=False)
-        for line in textwrap.wrap(f"“{i.quote}”", 92):
+        for line in textwrap.wrap(f"“{i.quote}”", min(console.width - 4, 92)):
             console.print(f"   {line}", markup=False)
         console.print()

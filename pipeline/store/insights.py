@@ -87,7 +87,6 @@ def _joined() -> Select[tuple[object, ...]]:
             episode.c.seen_at,
             episode.c.backfill,
             feed.c.title.label("show"),
-            feed.c.link.label("show_link"),
             transcript.c.source,
         )
         .join(episode, episode.c.id == insight.c.episode_id)
@@ -115,7 +114,7 @@ def _stored(r: Row[tuple[object, ...]]) -> StoredInsight:
         model=m["model"],
         show=m["show"] or "Untitled show",
         episode=m["episode_title"] or "Untitled episode",
-        episode_url=m["link"] or m["show_link"],
+        episode_url=m["link"],
         published=m["published"] or m["seen_at"],
         transcript_source=m["source"],
         backfill=m["backfill"],

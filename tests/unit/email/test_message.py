@@ -15,8 +15,8 @@ WHO = Subscriber(3, "reader@example.org", "UTC", 7, 0, 5, "active", "0123456789a
 
 def issue(title: str = "A claim", text: str = "The words.", url: str | None = "https://example.org/e") -> DigestIssue:
     i = StoredInsight(
-        1, 1, 1, title, text, "The quote.", 0, 0, 65.0, 70.0, "Ada", 0.5, "moe", None, "Show <b>", "Ep & isode", url, AT,
-        "whisper",
+        1, 1, 1, title, text, "The quote.", 0, 0, 65.0, 70.0, "Ada", 0.5, "moe", None, "Show <b>", "Ep & isode", url,
+        AT, "whisper",
     )  # fmt: skip
     return DigestIssue("2026-11-20", (DigestItem(1, i),), 5, 3, 2, thin_reason="A thin day.")
 
