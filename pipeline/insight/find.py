@@ -12,9 +12,7 @@ def findings_json(findings: Findings, transcript: Transcript) -> dict[str, Any]:
     segments of the input, where the transcript knows them, else sentence numbers."""
     return {
         "writer": findings.origin.writer,
-        "passages": [
-            {**_segments(p.first, p.last, transcript), "score": round(p.score, 6)} for p in findings.passages
-        ],
+        "passages": [{**_segments(p.first, p.last, transcript), "score": round(p.score, 6)} for p in findings.passages],
         "insights": [
             {
                 "title": i.title,

@@ -1,7 +1,8 @@
 """Cuts a transcript into passages: the windows of whole sentences that the ranker scores.
 
 The cut is the one the graded passages were made with (all 50 graded episodes come out exactly), so that the ranker sees
-at work what it saw in training: a window closes before it would pass 85 words, and at a change of speaker once it has 20.
+at work what it saw in training: a window closes before it would pass 85 words, and at a change of speaker once it has
+20.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def runs(transcript: Transcript) -> Iterator[list[Sentence]]:
 
 
 def _turns(before: Sentence, after: Sentence, voices: bool) -> bool:
-    """Whether another voice begins. Where no speaker is known at all, a question is most often followed by an answer."""
+    """Whether another voice begins. Where no speaker is known at all, a question is mostly followed by an answer."""
     if voices:
         return before.speaker != after.speaker
     return before.text.rstrip().endswith("?") and not after.text.rstrip().endswith("?")

@@ -1,7 +1,7 @@
 """Holds an insight against the transcript before anybody may see it: the first of the product's promises, in code.
 
-Proven means: the quote is the evidence sentences word for word, none of them an advertisement; every number and proper name of title
-and text stands in them; times and speaker are theirs.
+Proven means: the quote is the evidence sentences word for word, none of them an advertisement; every number and proper
+name of title and text stands in them; times and speaker are theirs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ GAP = " … "
 """Stands in a quote between sentences that are not neighbours."""
 _TOKEN = re.compile(r"[A-Za-z0-9À-ÿ][\w'’+#-]*(?:\.[A-Za-z0-9]+)*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?…:;]|[\"“(—–-])\s*[\"“(]?$")
-_NOT_NAMES = frozenset("i i'm i've i'd i'll ok okay".split())
+_NOT_NAMES = frozenset(("i", "i'm", "i've", "i'd", "i'll", "ok", "okay"))
 _MIN_OVERLAP_S = 0.05
 """Times are stored as floats; less than this is rounding."""
 
@@ -125,7 +125,7 @@ def _cited(draft: InsightDraft, transcript: Transcript) -> list[Sentence]:
 
 
 def _forms(text: str) -> set[str]:
-    """Lower-case words of a text, without possessives and plural s, hyphens and dots, so that "GPT-4's" finds "GPT 4"."""
+    """Lower-case words of a text, without possessive and plural s, hyphens and dots: "GPT-4's" finds "GPT 4"."""
     return {
         re.sub(r"(?:['’]s|s['’]?)$", "", part)
         for token in _TOKEN.findall(text)

@@ -1,4 +1,4 @@
-"""Whether two insights say the same, without a language model: exactly, nearly word for word, or as far as vectors tell.
+"""Whether two insights say the same, without a language model: exactly, nearly word for word, or by vectors.
 
 Vectors alone cannot tell a duplicate from a related idea: of 40 written paraphrases and 67 near misses (hard negatives,
 contradictions, updates) the median cosine is 0.39 and 0.44. So two ideas count as the same only far up the scale, when
@@ -29,7 +29,7 @@ WORD_OVERLAP = 0.35
 SHINGLE = 3
 NEAR_VERBATIM = 0.35
 """Share of the shorter text's three-word runs that the longer one has. Recognitions that differ in every tenth word
-share about 0.7; the likest of 53,616 pairs of different passages of an episode shared 0.23, with 6 runs or more 0.19."""
+share about 0.7; the likest of 53,616 pairs of passages of one episode shared 0.23, and with 6 runs or more 0.19."""
 MIN_SHARED = 6
 
 ACRONYMS: Mapping[str, str] = {

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.insight.embed import Embedder, Vectors
-from pipeline.insight.features import ANSWERS, CONNECTIVES, PRONOUNS, lead, text_of
+from pipeline.insight.features import lead, text_of
+from pipeline.insight.lexicon import ANSWERS, CONNECTIVES, PRONOUNS
 from pipeline.insight.passage import passages, runs, words
 from pipeline.insight.prove import proven
 from pipeline.insight.rank import Ranker
@@ -26,7 +27,7 @@ MAX_WORDS = 70
 MOST = 8
 """Insights of one episode at most; a digest takes two of them at most."""
 FLOOR = 0.08
-"""Of passages scored below this, one in twenty was graded an insight (docs/ranker.md)."""
+"""Of passages scored below 0.10, one in thirty was graded an insight (docs/ranker.md); an excerpt lies a little lower."""
 REACH = 2
 """An excerpt may begin so many sentences before its passage, or end after it, when that makes it whole."""
 TRIED = 3 * MOST
@@ -35,13 +36,14 @@ ALIKE = 0.72
 
 _BRACKETED = re.compile(r"\\?[\[(](?:laugh\w*|unintelligible|inaudible|crosstalk|\d?\d:\d\d|music)", re.IGNORECASE)
 _BACKWARD = re.compile(
-    r"^(?:the (?:other|second|third|same|latter|next|last)|another|one of (?:them|those|these)|for example|for instance|"
-    r"like i said|as i said|in that case|at that point|after that|same|both|such|not|my (?:answer|point)|now back|now, back|thank|thanks|"
-    r"welcome)\b",
+    r"^(?:the (?:other|second|third|same|latter|next|last)|another|one of (?:them|those|these)|for example|"
+    r"for instance|like i said|as i said|in that case|at that point|after that|same|both|such|not|"
+    r"my (?:answer|point)|now back|now, back|thank|thanks|welcome)\b",
     re.IGNORECASE,
 )
 _TO_A_MACHINE = re.compile(
-    r"\b(?:ignore|disregard|forget) (?:\w+ ){0,3}(?:instructions?|prompts?|rules)|\brank (?:this|me|us|it) (?:first|highest|top)",
+    r"\b(?:ignore|disregard|forget) (?:\w+ ){0,3}(?:instructions?|prompts?|rules)|"
+    r"\brank (?:this|me|us|it) (?:first|highest|top)",
     re.IGNORECASE,
 )
 """What is said to whatever reads the transcript is no idea for the person who reads the digest."""
@@ -164,7 +166,7 @@ def _end(sentence: Sentence) -> float:
 
 
 def choose(excerpts: Sequence[_Excerpt], transcript: Transcript) -> tuple[list[_Excerpt], list[Dropped]]:
-    """The best excerpts that neither overlap nor tell the same, at most MOST; and why better ones than those were left."""
+    """The best excerpts that neither overlap nor tell the same, at most MOST; and what was left as a twin."""
     chosen: list[_Excerpt] = []
     dropped: list[Dropped] = []
     for excerpt in sorted(excerpts, key=lambda e: (-e.worth, e.span.first, e.span.last)):

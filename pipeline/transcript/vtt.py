@@ -33,7 +33,7 @@ def read_vtt(text: str) -> tuple[Segment, ...]:
 
 def _seconds(parts: tuple[str | None, ...]) -> float:
     hours, minutes, seconds, fraction = (part or "0" for part in parts)
-    return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}")
+    return round(int(hours) * 3600 + int(minutes) * 60 + float(f"{seconds}.{fraction}"), 3)
 
 
 def _voices(payload: str, start: float, end: float) -> Iterator[Segment]:
@@ -58,7 +58,8 @@ def _voices(payload: str, start: float, end: float) -> Iterator[Segment]:
     for name, part in clean:
         begin = start + (end - start) * done / total if total else start
         done += len(part)
-        yield Segment(begin, start + (end - start) * done / total if total else end, part, name)
+        until = start + (end - start) * done / total if total else end
+        yield Segment(round(begin, 3), round(until, 3), part, name)
 
 
 def _name(annotation: str) -> str | None:

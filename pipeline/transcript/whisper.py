@@ -202,7 +202,7 @@ class _Child:
 
     def _death(self) -> TransientError:
         try:
-            code = self.process.wait(timeout=5)
+            code = self.process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             code = None
         said = " | ".join(line for line in list(self._tail)[-3:] if line)

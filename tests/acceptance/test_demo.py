@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import email.message
 import email.policy
 import json
 import os
@@ -52,7 +53,8 @@ def digest(folder: Path) -> list[Found]:
     for title, quote, episode, episode_id, start, source in rows(
         folder,
         "SELECT i.title, i.quote, e.title, e.id, i.start_s, t.source FROM digest_item d"
-        " JOIN insight i ON i.id = d.insight_id JOIN episode e ON e.id = i.episode_id JOIN transcript t ON t.episode_id = e.id ORDER BY d.position",
+        " JOIN insight i ON i.id = d.insight_id JOIN episode e ON e.id = i.episode_id"
+        " JOIN transcript t ON t.episode_id = e.id ORDER BY d.position",
     ):
         said = rows(
             folder,
@@ -109,7 +111,9 @@ def test_each_quote_begins_at_the_second_that_is_given(finished: tuple[Path, str
 def test_the_mail_is_whole_and_alone(finished: tuple[Path, str]) -> None:
     (path,) = (finished[0] / "mail").glob("*.eml")
     m = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-    html, text = m.get_body(("html",)), m.get_body(("plain",))  # type: ignore[attr-defined]
+    assert isinstance(m, email.message.EmailMessage)
+    html, text = m.get_body(("html",)), m.get_body(("plain",))
+    assert html is not None and text is not None
     assert len(html.get_content().encode()) < 60_000
     for f in digest(finished[0]):
         assert " ".join(f.quote.split()) in " ".join(text.get_content().split())

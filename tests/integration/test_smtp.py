@@ -18,6 +18,7 @@ from pipeline.errors import PausedError
 from pipeline.settings import Settings, SmtpSettings
 from pipeline.store import digests, outbox
 from pipeline.store.database import Database
+from pipeline.store.tables import outbox as table
 from tests.fakes.rows import add_insights, add_subscriber
 
 
@@ -44,16 +45,16 @@ class Script:
         if self.data.startswith("250"):
             self.took.append(envelope.original_content)
         if self.hang_up:
-            assert server.transport is not None
-            server.transport.abort()
+            transport: Any = server.transport
+            transport.abort()
         return self.data
 
 
 class FreePort(Controller):
     def _trigger_server(self) -> None:
-        assert self.server is not None
-        self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
+        server: Any = self.server
+        self.port = server.sockets[0].getsockname()[1]
+        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_sends_once_with_the_bytes_that_were_stored(
     assert send_due(db, sending, clock).sent == 0
     assert len(script[0].took) == 3
     with db.begin() as conn:
-        row = conn.execute(outbox.outbox.select().where(outbox.outbox.c.id == 1)).one()
+        row = conn.execute(table.select().where(table.c.id == 1)).one()
     assert script[0].took[0] == row.message
 
 
