@@ -11,6 +11,7 @@ from pipeline.cli.shared import App, json_option, print_json, print_rows
 from pipeline.digest.compose import build as build_digest
 from pipeline.digest.compose import compose
 from pipeline.email.smtp import send_due
+from pipeline.engine.lock import only_one
 from pipeline.errors import UsageError
 from pipeline.insight.relate import same_reason
 from pipeline.store import digests, insights
@@ -75,7 +76,10 @@ def send(app: App, dry_run: bool) -> int:
             return 0
         if app.settings.smtp.host is None:
             raise UsageError("No mail server is set", hint="set smtp.host in podsift.toml or PODSIFT_SMTP_HOST")
-        r = send_due(db, app.settings, app.clock)
+        with only_one(app.settings.data_dir):
+            with db.begin() as conn:
+                mails.end_leases(conn)
+            r = send_due(db, app.settings, app.clock)
     click.echo(f"sent {r.sent}, deferred {r.deferred}, failed {r.failed}, uncertain {r.uncertain}")
     return 5 if r.failed or r.uncertain else 0
 

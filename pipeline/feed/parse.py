@@ -29,7 +29,7 @@ def parse(body: bytes, base_url: str, content_type: str | None = None) -> Parsed
         d = feedparser.parse(
             io.BytesIO(body), response_headers=headers, resolve_relative_uris=False, sanitize_html=False
         )
-    except (ValueError, RecursionError, LookupError, AttributeError, TypeError) as e:
+    except Exception as e:  # feedparser promises nothing for hostile input, and one document is one feed's trouble
         raise ParseError("The feed cannot be read", why=f"{type(e).__name__}: {e}") from e
     if not d.get("version"):
         why = str(d.get("bozo_exception") or "it is neither RSS nor Atom")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pipeline import transport
 from pipeline.clock import Clock
 from pipeline.episode.identity import match
 from pipeline.episode.select import select
-from pipeline.errors import PodsiftError
+from pipeline.errors import FetchError, PodsiftError
 from pipeline.feed.decide import decide
 from pipeline.feed.fetch import FetchedFeed, fetch
 from pipeline.feed.parse import parse
@@ -25,6 +26,7 @@ from pipeline.store import episodes, feeds
 from pipeline.store.database import Database
 
 AT_A_TIME = 16
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,9 @@ async def _fetch_all(settings: Settings, due: Sequence[FeedForUpdate]) -> list[F
                     return await fetch(client, f, settings.feed)
                 except PodsiftError as e:
                     return e
+                except Exception as e:  # whatever a hostile server provokes below us stays with its feed
+                    log.exception("feed %s broke the fetch", f.id)
+                    return FetchError("The feed could not be fetched", why=f"{type(e).__name__}: {e}")
 
         return await asyncio.gather(*(one(f) for f in due))
 
@@ -95,6 +100,9 @@ def _settle(
                 "podcast_guid": parsed.podcast_guid,
                 "ttl_minutes": parsed.ttl_minutes,
             }
+        if "url" in values and feeds.owned(conn, values["url"]):
+            # Moving there would make two of one feed; the operator decides which to keep.
+            values["error"] = f"moved to {transport.redact(values.pop('url'))}, which is followed already"
         feeds.change(conn, f.id, values)
         ok = isinstance(outcome, FetchedFeed)
         feeds.log(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from functools import cached_property
 
-from pipeline.insight.selecting import SelectingWriter
-
 from pipeline import weights
 from pipeline.insight.base import Writer
 from pipeline.insight.embed import MiniLmEmbedder
 from pipeline.insight.rank import Ranker
+from pipeline.insight.selecting import SelectingWriter
 from pipeline.resources import resource
 
 

@@ -39,6 +39,11 @@ def find(conn: Connection, name: str) -> dict[str, Any]:
     return dict(row._mapping)
 
 
+def owned(conn: Connection, url: str) -> bool:
+    """Whether a feed has this address."""
+    return conn.execute(select(feed.c.id).where(feed.c.url == url)).first() is not None
+
+
 def change(conn: Connection, feed_id: int, values: Mapping[str, Any]) -> None:
     """Set columns of one feed."""
     conn.execute(update(feed).where(feed.c.id == feed_id).values(**values))

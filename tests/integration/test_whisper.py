@@ -10,10 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from pipeline import weights
@@ -77,6 +79,17 @@ def test_a_demo_show_is_heard_at_the_right_second(transcriber: WhisperTranscribe
     assert compared >= 8
     # Nothing is made up over the music at the beginning.
     assert found.sentences[0].start > EPISODE["music_s"][1] - 1.0
+
+
+def test_nothing_is_heard_where_nobody_speaks(transcriber: WhisperTranscriber, tmp_path: Path) -> None:
+    path = tmp_path / "chord.wav"
+    time_s = np.arange(16_000 * 20) / 16_000
+    chord = sum(np.sin(2 * np.pi * pitch * time_s) for pitch in (261.6, 329.6, 392.0)) * (time_s < 10) * 6000
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(chord.astype(np.int16).tobytes())
+    found = transcriber.transcribe(path)
+    assert (found.sentences, found.language, found.duration_s, found.missing_speech_s) == ((), None, 20.0, 0.0)
 
 
 def test_killed_in_the_middle_then_well_again(transcriber: WhisperTranscriber, clip: Path) -> None:
