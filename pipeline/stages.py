@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pipeline import transport
-from pipeline.audio import download, probe
+from pipeline.audio import download, probe, retain
 from pipeline.clock import Clock
 from pipeline.engine.step import Done, Stage
 from pipeline.errors import PermanentError, PodsiftError, TransientError
@@ -27,8 +27,10 @@ from pipeline.records import EpisodeContext, Transcript
 from pipeline.settings import Settings
 from pipeline.store import episodes, insights, transcripts
 from pipeline.store.database import Database
-from pipeline.transcript import publisher, segment, sponsor
+from pipeline.transcript import publisher
 from pipeline.transcript.base import Transcriber
+from pipeline.transcript.make import from_publisher as from_document
+from pipeline.transcript.make import make
 from pipeline.transcript.whisper import WhisperTranscriber
 
 MAX_TRANSCRIPT_BYTES = 10_000_000
@@ -50,7 +52,9 @@ class Workshop:
 
     @cached_property
     def transcriber(self) -> Transcriber:
-        return WhisperTranscriber(self.settings.whisper, self.settings.data_dir)
+        return WhisperTranscriber(
+            self.settings.whisper, self.settings.data_dir, max_hours=self.settings.audio.max_hours
+        )
 
     @cached_property
     def toolbox(self) -> Toolbox:
@@ -67,6 +71,12 @@ class Workshop:
             Stage("transcribe", partial(transcribe, self), "extract", slots=self.settings.whisper.slots, retries=3),
             Stage("extract", partial(extract, self), "done", slots=1, retries=3),
         )
+
+    def sweep(self) -> int:
+        """Delete audio that no episode needs any more: what a crash left between commit and deletion."""
+        with self.db.begin() as conn:
+            wanted = episodes.audio_wanted(conn)
+        return retain.sweep(self.audio_dir, wanted)
 
     def close(self) -> None:
         """End child processes."""
@@ -115,14 +125,14 @@ def transcribe(shop: Workshop, episode_id: int) -> Done:
             with shop.db.begin() as conn:
                 episodes.advance(conn, episode_id, "transcribe", "download")
             raise TransientError("The audio is not there any more; it is downloaded again", episode=episode_id)
-        made = shop.transcriber.transcribe(
+        made = make(
             path,
+            shop.transcriber,
             language=row["feed_language"],
             progress=lambda done: shop.tell("transcribe", episode_id, done / (row["audio_s"] or 1.0)),
         )
     made = replace(
         made,
-        sentences=sponsor.mark(made.sentences),
         audio_sha256=row["audio_sha256"],
         quality=made.quality | ({"publisher_refused": refused} if refused else {}),
     )
@@ -145,14 +155,17 @@ def from_publisher(shop: Workshop, row: dict[str, Any]) -> tuple[Transcript | No
         try:
             with transport.client(shop.settings.feed) as client:
                 body = transport.get(client, link.url, max_bytes=MAX_TRANSCRIPT_BYTES, timeout_s=60).body
-            segments = publisher.read(body, type=link.type, url=link.url)
-            publisher.check(segments, row["audio_s"], link.language or row["feed_language"])
+            made = from_document(
+                body,
+                duration_s=row["audio_s"],
+                type=link.type,
+                url=link.url,
+                language=link.language or row["feed_language"],
+            )
         except PodsiftError as e:
             refused.append(f"{transport.redact(link.url)}: {e}")
             continue
-        language = link.language or row["feed_language"]
-        sentences = segment.sentences_from_segments(segments)
-        return Transcript(language, row["audio_s"], sentences, "publisher"), refused
+        return made, refused
     return None, refused
 
 

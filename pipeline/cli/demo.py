@@ -102,6 +102,7 @@ def _demo(console: Console, db: Database, settings: Settings, base_url: str, dat
         titles = {r["id"]: r["title"] for r in episodes.listed(conn)}
     bars = Bars(console, titles)
     shop = Workshop(settings, db, clock, bars.share)
+    shop.sweep()
     try:
         with bars.progress:
             LocalEngine(db, clock, shop.stages(), bars.report).run(until_idle=True)

@@ -31,6 +31,7 @@ def run(app: App) -> int:
             titles = {r["id"]: r["title"] or "" for r in episodes.listed(conn, limit=10_000)}
         bars = Bars(console, titles)
         shop = Workshop(app.settings, db, app.clock, bars.share)
+        shop.sweep()
         try:
             with bars.progress:
                 LocalEngine(db, app.clock, shop.stages(), bars.report).run(until_idle=True)

@@ -30,6 +30,7 @@ def up(app: App) -> None:
         with db.begin() as conn:
             outbox.end_leases(conn)
         shop = Workshop(app.settings, db, app.clock)
+        shop.sweep()
         engine = LocalEngine(db, app.clock, shop.stages())
 
         def poll_tick() -> None:

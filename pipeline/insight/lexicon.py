@@ -38,8 +38,8 @@ ANSWERS = _words("""
 """Answer particles and interjections."""
 
 SAYING = _words("""
-    is was are it's that's means mean meant saw see realized realised realize found find know knew shows show showed learn
-    learned learnt noticed discovered convinced suggests understand fact point conclusion reason
+    is was are it's that's means mean meant saw see realized realised realize found find know knew shows show showed
+    learn learned learnt noticed discovered convinced suggests understand fact point conclusion reason
 """)
 """What follows one of these and "that" is what a speaker holds true: a claim of its own. What others say is not."""
 

@@ -115,5 +115,6 @@ class Ranker:
         # An unknown feature counts as an average one.
         centred = np.nan_to_num(columns - self.centre, nan=0.0)
         value = centred @ self.weight + self.intercept
-        chance = 1.0 / (1.0 + np.exp(-(self.slope * value + self.offset)))
+        # Text far from talk (a table read out, another language) can lie far outside of what was graded.
+        chance = 1.0 / (1.0 + np.exp(-np.clip(self.slope * value + self.offset, -30.0, 30.0)))
         return tuple(replace(p, score=round(float(c), 6)) for p, c in zip(passages, chance, strict=True))

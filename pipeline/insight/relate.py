@@ -1,7 +1,7 @@
 """Whether two insights say the same, without a language model: exactly, nearly word for word, or by vectors.
 
 Vectors alone cannot tell a duplicate from a related idea: of 40 written paraphrases and 67 near misses (hard negatives,
-contradictions, updates) the median cosine is 0.39 and 0.44. So two ideas count as the same only far up the scale, when
+contradictions, updates) the median cosine is 0.39 and 0.43. So two ideas count as the same only far up the scale, when
 their numbers, their negations and their words agree too; everything else is left to a judge, or to the reader.
 """
 

@@ -27,7 +27,7 @@ MAX_WORDS = 70
 MOST = 8
 """Insights of one episode at most; a digest takes two of them at most."""
 FLOOR = 0.08
-"""Of passages scored below 0.10, one in thirty was graded an insight (docs/ranker.md); an excerpt lies a little lower."""
+"""Of passages scored below 0.10, one in thirty was graded an insight (docs/ranker.md)."""
 REACH = 2
 """An excerpt may begin so many sentences before its passage, or end after it, when that makes it whole."""
 TRIED = 3 * MOST

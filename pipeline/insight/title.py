@@ -22,11 +22,11 @@ _LEADS = re.compile(
     r"^(?:(?:and|but|so(?! (?:long|many|much|few|often|far)\b)|or|because|also|then|now|well|yeah|yes|no|right|okay|ok|"
     r"oh|look|listen|again|anyway|actually|basically|honestly|obviously|essentially|ultimately|exactly|sure|like|plus|"
     r"you know|i mean|i guess|in fact|of course|i think|i believe|i feel like|i would say|i'd say|i'll say|"
-    r"i would argue|i'd argue|we know|we think|it turns out|turns out|as you know|as i said|like i said|to be honest|to me|"
-    r"for me|for example|for instance|at the end of the day|in other words|what i've found is|what we found is|the thing is|"
-    r"the fact is|the reality is|the truth is|the point is|the answer is|my point is|i always say|i like to say|"
-    r"which means|that's because|it's because|the reason is|this means|so that|you see|first of all|secondly|"
-    r"by the way|i've learned|i learned|i found|i've found|i realized|we realized|we found|we learned|as well)"
+    r"i would argue|i'd argue|we know|we think|it turns out|turns out|as you know|as i said|like i said|to be honest|"
+    r"to me|for me|for example|for instance|at the end of the day|in other words|what i've found is|what we found is|"
+    r"the thing is|the fact is|the reality is|the truth is|the point is|the answer is|my point is|i always say|"
+    r"i like to say|which means|that's because|it's because|the reason is|this means|so that|you see|first of all|"
+    r"secondly|by the way|i've learned|i learned|i found|i've found|i realized|we realized|we found|we learned|as well)"
     r"(?:,? that(?= (?:the|a|an|we|you|i|it|they|people|there|if|when|most|every|your|our|my)\b))?(?:,|\s|$)\s*)+",
     re.IGNORECASE,
 )
@@ -42,8 +42,8 @@ _CONTRACTED = re.compile(r"^(?:we|you|i|it|that|he|she|they|there|what|who|peopl
 _EMPTY = re.compile(
     r"\b(?:thank|thanks|welcome|podcast|episode|sponsor|listeners|question|talk about|talking about|great to|"
     r"interesting|awesome|cool|laugh\w*|you know|kind of|sort of|i mean|i guess|i don't know|i'm not sure|"
-    r"stuff|things like that|whatever|either|and so on|blah|whole thing|that kind|or something|let me|i remember|i was|i'm|i have|i had|"
-    r"i've)\b",
+    r"stuff|things like that|whatever|either|and so on|blah|whole thing|that kind|or something|let me|i remember|i was|"
+    r"i'm|i have|i had|i've)\b",
     re.IGNORECASE,
 )
 _CONDITION = re.compile(r"^(?:\w+ )?(?:if|unless|when|until|without|once|while|even|whether)\b", re.IGNORECASE)

@@ -184,3 +184,10 @@ def counts(conn: Connection) -> dict[str, int]:
 def note(conn: Connection, episode_id: int, values: Mapping[str, Any]) -> None:
     """Set columns that are not the stage's."""
     conn.execute(update(episode).where(episode.c.id == episode_id).values(**values))
+
+
+def audio_wanted(conn: Connection) -> set[str]:
+    """Names of the audio files (without suffix) that stored or coming episodes need."""
+    on_the_way = episode.c.stage.in_(("download", "transcribe"))
+    query = select(episode.c.id).where(or_(on_the_way, episode.c.audio_path.is_not(None)))
+    return {str(i) for i in conn.execute(query).scalars()}

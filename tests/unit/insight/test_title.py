@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.insight.title import claim, title_of
+
+SAMPLES = Path(__file__).resolve().parents[3] / "samples"
+
+
+@pytest.mark.parametrize(
+    ("sentences", "title"),
+    [
+        (
+            ["Well, you know, approachability is more important than flexibility."],
+            "Approachability is more important than flexibility",
+        ),
+        (
+            ["So we saw that smart bulbs become dumb instantaneously."],
+            "Smart bulbs become dumb instantaneously",
+        ),
+        (
+            ["When the oldest job passes 5 minutes, we refuse new ones at the door with a clear message."],
+            "When the oldest job passes 5 minutes, we refuse new ones",
+        ),
+        (["Yes."], "Yes"),
+        ([""], ""),
+    ],
+)
+def test_titles(sentences: list[str], title: str) -> None:
+    assert title_of(sentences) == title
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "I don't think that the model understands customers.",
+        "If it rains, farmers lose money every single year.",
+        "It sells not because it is cheap and simple.",
+        "Queues grow, unless somebody watches the oldest job.",
+    ],
+)
+def test_a_title_keeps_the_condition_and_the_denial(sentence: str) -> None:
+    assert title_of([sentence]) == sentence.rstrip(".")
+
+
+def test_a_claim_is_worth_more_than_a_question_or_small_talk() -> None:
+    good = claim(["Age tells you how late you are, and late is the only thing a customer can feel."])
+    assert good > claim(["What do you think about that, Owen?"])
+    assert good > claim(["Thanks so much for having me on the podcast today."])
+
+
+def test_titles_are_runs_of_the_passages_own_words() -> None:
+    episodes = json.loads((SAMPLES / "expectations.json").read_text("utf-8"))["episodes"]
+    for episode in episodes:
+        for segment in episode["segments"]:
+            title = title_of([segment["text"]])
+            assert 1 <= len(title.split()) <= 12
+            assert title.lower() in segment["text"].lower()
+            assert title[-1] not in ",;:."
+
+
+@given(st.lists(st.text(max_size=200), max_size=4))
+def test_any_text_gives_a_title_of_at_most_12_words(sentences: list[str]) -> None:
+    assert len(title_of(sentences).split()) <= 12
