@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, or_, select, updat
 
 from pipeline.errors import NotFoundError
 from pipeline.records import FeedForUpdate
-from pipeline.store.tables import episode, feed, feed_poll
+from pipeline.store.tables import digest_item, episode, feed, feed_poll, insight
 
 
 def add(conn: Connection, url: str, now: datetime) -> tuple[int, bool]:
@@ -50,7 +50,12 @@ def change(conn: Connection, feed_id: int, values: Mapping[str, Any]) -> None:
 
 
 def remove(conn: Connection, feed_id: int) -> None:
-    """Remove a feed with its episodes, transcripts and insights that no digest holds."""
+    """Remove a feed with its episodes, transcripts and insights.
+
+    Digests keep their frozen text and the ledger what each subscriber has had, so nothing returns if it is added again.
+    """
+    gone = select(insight.c.id).join(episode, episode.c.id == insight.c.episode_id).where(episode.c.feed_id == feed_id)
+    conn.execute(delete(digest_item).where(digest_item.c.insight_id.in_(gone)))
     conn.execute(delete(feed).where(feed.c.id == feed_id))
 
 
