@@ -11,114 +11,38 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError
 
 from pipeline.errors import ConfigError
+from pipeline.sections import (
+    AudioSettings as AudioSettings,
+)
+from pipeline.sections import (
+    DatabaseSettings as DatabaseSettings,
+)
+from pipeline.sections import (
+    DigestSettings as DigestSettings,
+)
+from pipeline.sections import (
+    FeedSettings as FeedSettings,
+)
+from pipeline.sections import (
+    LlmSettings as LlmSettings,
+)
+from pipeline.sections import (
+    Section as Section,
+)
+from pipeline.sections import (
+    SmtpSettings as SmtpSettings,
+)
+from pipeline.sections import (
+    WhisperSettings as WhisperSettings,
+)
 
 CONFIG_NAME = "podsift.toml"
 _NOT_SETTINGS = {"PODSIFT_CONFIG", "PODSIFT_TEST_POSTGRES_URL"}
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
-
-
-class DatabaseSettings(Section):
-    url: SecretStr | None = Field(
-        None, description="PostgreSQL as postgresql://user:password@host/name; unset means SQLite in the data folder"
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _known_database(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(
-            ("postgresql://", "postgres://", "sqlite:///")
-        ):
-            raise ValueError("must begin with postgresql:// (or sqlite:/// and a path)")
-        return value
-
-
-class FeedSettings(Section):
-    contact: str = Field(
-        "https://example.org/podsift-operator",
-        description="address in the User-Agent, so that publishers can reach you",
-    )
-    allow_hosts: tuple[str, ...] = Field(
-        (), description="host or host:port entries that may be fetched although their address is private"
-    )
-    max_bytes: Annotated[int, Field(ge=10_000)] = Field(15_000_000, description="decoded size limit of a feed document")
-    timeout_s: Annotated[float, Field(gt=0)] = Field(20.0, description="total time for one feed document")
-    lookback_days: Annotated[int, Field(ge=0)] = Field(
-        7,
-        description="a new feed's episodes of the last so many days are processed, older ones only kept",
-    )
-    max_new: Annotated[int, Field(ge=1)] = Field(
-        10, description="at most so many episodes of a new feed are processed at first"
-    )
-
-
-class AudioSettings(Section):
-    max_bytes: Annotated[int, Field(ge=100_000)] = Field(1_000_000_000, description="size limit of one audio file")
-    max_hours: Annotated[float, Field(gt=0)] = Field(8.0, description="duration limit of one episode")
-    min_free_bytes: Annotated[int, Field(ge=0)] = Field(
-        2_000_000_000, description="downloads pause while the disk has less free space than this"
-    )
-    keep: bool = Field(False, description="keep audio after its transcript is stored")
-    timeout_s: Annotated[float, Field(gt=0)] = Field(3600.0, description="total time for one download")
-
-
-class WhisperSettings(Section):
-    model: str = Field(
-        "auto",
-        description="auto (base on a CPU, large-v3-turbo on a GPU), a faster-whisper name, or a folder",
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where Whisper runs")
-    threads: Annotated[int, Field(ge=0)] = Field(0, description="CPU threads; 0 means the cores this process may use")
-    batch: Annotated[int, Field(ge=0)] = Field(
-        0, description="windows decoded together; 0 means 4 on a CPU, 16 on a GPU"
-    )
-    beam: Annotated[int, Field(ge=1, le=10)] = Field(5, description="beam size")
-    slots: Annotated[int, Field(ge=1)] = Field(1, description="episodes transcribed at a time")
-
-
-class DigestSettings(Section):
-    count: Annotated[int, Field(ge=3, le=10)] = Field(5, description="insights in a digest")
-    hour: Annotated[int, Field(ge=0, le=23)] = Field(
-        7, description="local hour at which a new subscriber's digest is sent"
-    )
-    time_zone: str = Field("UTC", description="time zone of a new subscriber, for example Europe/Berlin")
-    first_lookback_days: Annotated[int, Field(ge=1)] = Field(
-        3, description="a new subscriber's first digest looks back so many days"
-    )
-    lookback_days: Annotated[int, Field(ge=1)] = Field(
-        3, description="later digests look back so many days for insights not sent yet"
-    )
-    floor: float = Field(0.0, description="insights scored below this are never sent")
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        from zoneinfo import available_timezones
-
-        if value not in available_timezones():
-            raise ValueError("must be a time zone name such as Europe/Berlin")
-        return value
-
-
-class SmtpSettings(Section):
-    host: str | None = Field(None, description="mail server; unset means digests are built and kept, not sent")
-    port: Annotated[int, Field(ge=1, le=65535)] = Field(587, description="port of the mail server")
-    security: Literal["starttls", "tls", "none"] = Field("starttls", description="how the connection is encrypted")
-    username: str | None = Field(None, description="login name, if the server wants one")
-    password: SecretStr | None = Field(None, description="login password")
-    sender: str = Field("Podsift <podsift@localhost>", description="From of the digest")
-    reply_to: str | None = Field(None, description="Reply-To; also where mailto unsubscribing goes, else the sender")
-    timeout_s: Annotated[float, Field(gt=0)] = Field(60.0, description="time for one step of the conversation")
-    retry_minutes: Annotated[float, Field(ge=0)] = Field(
-        30.0, description="a deferred mail is tried again no sooner than this"
-    )
 
 
 class Settings(Section):
@@ -131,6 +55,7 @@ class Settings(Section):
     feed: FeedSettings = FeedSettings()  # type: ignore[call-arg]
     audio: AudioSettings = AudioSettings()  # type: ignore[call-arg]
     whisper: WhisperSettings = WhisperSettings()  # type: ignore[call-arg]
+    llm: LlmSettings = LlmSettings()  # type: ignore[call-arg]
     digest: DigestSettings = DigestSettings()  # type: ignore[call-arg]
     smtp: SmtpSettings = SmtpSettings()  # type: ignore[call-arg]
 

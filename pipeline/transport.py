@@ -1,143 +1,66 @@
-"""The one connection layer for everything fetched: feeds, audio, transcripts.
+"""The one way to everything fetched: feeds, audio, transcripts. Redirects, bodies and credentials are handled here.
 
-The address is checked when the connection is made, with the address that is then used, on every hop: a name that
-answers differently the second time (rebinding) gains nothing. No proxy from the environment is used.
+`guard` checks each connection. No proxy from the environment is used, no cookie is kept, and a compressed body is
+unpacked no further than its limit.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import socket
+import base64
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import httpcore
 import httpx
-from httpcore._backends.anyio import AnyIOBackend
-from httpcore._backends.sync import SyncBackend
 
 from pipeline import __version__
 from pipeline.errors import FetchError, GoneError, PermanentError, RefusedError
+from pipeline.guard import GuardedAsyncBackend, GuardedBackend, Refusal, until
 from pipeline.settings import FeedSettings
 
 MAX_HOPS = 10
 REDIRECTS = (301, 302, 303, 307, 308)
-_REFUSED = [ipaddress.ip_network(n) for n in ("100.64.0.0/10", "240.0.0.0/4", "192.0.0.0/24", "198.18.0.0/15")]
-_EMBEDS = [ipaddress.ip_network(n) for n in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")]
-
-
-class Refusal(httpcore.ConnectError):
-    """Carries a refusal through httpx as what it is."""
-
-
-def refusal(address: str) -> str | None:
-    """Why this address must not be reached, or None."""
-    try:
-        ip = ipaddress.ip_address(address.split("%", 1)[0])
-    except ValueError:
-        return f"{address} is not an address"
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return refusal(str(ip.ipv4_mapped))
-        if any(ip in net for net in _EMBEDS):
-            return f"{address} embeds an IPv4 address"
-        if ip.is_site_local:
-            return f"{address} is a site-local address"
-    elif any(ip in net for net in _REFUSED):
-        return f"{address} is not a public address"
-    if ip.is_private or ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved:
-        return f"{address} is not a public address"
-    return None
-
-
-def allowed(host: str, port: int, allow_hosts: Iterable[str]) -> bool:
-    """Whether the operator listed this host, as `host` or `host:port`."""
-    listed = {entry.lower() for entry in allow_hosts}
-    return host.lower() in listed or f"{host.lower()}:{port}" in listed
-
-
-def checked_addresses(host: str, port: int, allow_hosts: Iterable[str]) -> list[str]:
-    """Resolve a host and check every address; raises Refusal. One bad address refuses the name."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as e:
-        raise httpcore.ConnectError(f"{host} has no address: {e}") from e
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    if not allowed(host, port, allow_hosts):
-        for address in addresses:
-            why = refusal(address)
-            if why:
-                raise Refusal(f"{host} is not reached: {why}; list it in feed.allow_hosts to permit it")
-    return addresses
-
-
-class _GuardedBackend(SyncBackend):
-    def __init__(self, allow_hosts: Sequence[str]):
-        self._allow = tuple(allow_hosts)
-
-    def connect_tcp(self, host: str, port: int, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
-        return _first(
-            [
-                lambda a=a: super(_GuardedBackend, self).connect_tcp(a, port, *args, **kwargs)
-                for a in self._look(host, port)
-            ]
-        )
-
-    def _look(self, host: str, port: int) -> list[str]:
-        return checked_addresses(host, port, self._allow)
-
-
-def _first(attempts: Sequence[Any]) -> httpcore.NetworkStream:
-    for attempt in attempts[:-1]:
-        try:
-            return attempt()  # type: ignore[no-any-return]
-        except (httpcore.ConnectError, httpcore.ConnectTimeout):
-            continue
-    return attempts[-1]()  # type: ignore[no-any-return]
-
-
-class _GuardedAsyncBackend(AnyIOBackend):
-    def __init__(self, allow_hosts: Sequence[str]):
-        self._allow = tuple(allow_hosts)
-
-    async def connect_tcp(self, host: str, port: int, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:
-        import anyio.to_thread
-
-        addresses = await anyio.to_thread.run_sync(checked_addresses, host, port, self._allow)
-        for address in addresses[:-1]:
-            try:
-                return await super().connect_tcp(address, port, *args, **kwargs)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return await super().connect_tcp(addresses[-1], port, *args, **kwargs)
+MAX_RETRY_AFTER_S = 31 * 86400
 
 
 def _headers(feed: FeedSettings) -> dict[str, str]:
-    return {"User-Agent": f"podsift/{__version__} (+{feed.contact})"}
+    # gzip alone: it is what `Body` unpacks with a bound, and brotli or zstd reach ratios of many thousands.
+    return {"User-Agent": f"podsift/{__version__} (+{feed.contact})", "Accept-Encoding": "gzip"}
+
+
+def _no_cookies() -> CookieJar:
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 def client(feed: FeedSettings, *, timeout_s: float = 20.0) -> httpx.Client:
     """A guarded client; `timeout_s` is for one step (10 s to connect). Redirects are ours to follow."""
     transport = httpx.HTTPTransport()
     transport._pool = httpcore.ConnectionPool(
-        ssl_context=httpx.create_ssl_context(trust_env=False), network_backend=_GuardedBackend(feed.allow_hosts)
+        ssl_context=httpx.create_ssl_context(trust_env=False), network_backend=GuardedBackend(feed.allow_hosts)
     )
     timeout = httpx.Timeout(timeout_s, connect=10.0)
-    return httpx.Client(transport=transport, headers=_headers(feed), timeout=timeout, trust_env=False)
+    return httpx.Client(
+        transport=transport, headers=_headers(feed), timeout=timeout, cookies=_no_cookies(), trust_env=False
+    )
 
 
 def async_client(feed: FeedSettings, *, timeout_s: float = 20.0) -> httpx.AsyncClient:
     """The same for asyncio."""
     transport = httpx.AsyncHTTPTransport()
     transport._pool = httpcore.AsyncConnectionPool(
-        ssl_context=httpx.create_ssl_context(trust_env=False), network_backend=_GuardedAsyncBackend(feed.allow_hosts)
+        ssl_context=httpx.create_ssl_context(trust_env=False), network_backend=GuardedAsyncBackend(feed.allow_hosts)
     )
     timeout = httpx.Timeout(timeout_s, connect=10.0)
-    return httpx.AsyncClient(transport=transport, headers=_headers(feed), timeout=timeout, trust_env=False)
+    return httpx.AsyncClient(
+        transport=transport, headers=_headers(feed), timeout=timeout, cookies=_no_cookies(), trust_env=False
+    )
 
 
 def check_url(url: str) -> str:
@@ -161,9 +84,26 @@ def redact(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
+def split_credentials(url: str) -> tuple[str, str | None, str | None]:
+    """A URL without its credentials, then user and password as they are meant (percent-decoded)."""
+    try:
+        userinfo, at, _ = urlsplit(url).netloc.rpartition("@")
+    except ValueError:
+        return url, None, None
+    if not at:
+        return url, None, None
+    user, _, password = userinfo.partition(":")
+    return redact(url), unquote(user), unquote(password)
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    """The header that carries credentials (RFC 7617)."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
 @dataclass(frozen=True, slots=True)
 class Hops:
-    """The way a request went: `(status, url)` of each redirect, and where it ended."""
+    """The way a request went: `(status, url)` of each redirect, and where it ended; no URL has credentials."""
 
     redirects: tuple[tuple[int, str], ...]
     final_url: str
@@ -178,13 +118,23 @@ class Hops:
         return urls[run] if run else None
 
 
-def _next(request: httpx.Request, response: httpx.Response, seen: int) -> str | None:
+def _first(url: str, headers: Mapping[str, str] | None) -> tuple[str, dict[str, str]]:
+    """Where a request begins: the address without its credentials, which become a header."""
+    bare, user, password = split_credentials(check_url(url))
+    return bare, (basic(user, password or "") if user is not None else {}) | dict(headers or {})
+
+
+def _next(at: str, response: httpx.Response, seen: int) -> str | None:
     """The next address, None when this is the end. Raises on a way that does not end."""
     if response.status_code not in REDIRECTS or "location" not in response.headers:
         return None
     if seen >= MAX_HOPS:
-        raise PermanentError(f"{redact(str(request.url))} redirects more than {MAX_HOPS} times")
-    return check_url(urljoin(str(request.url), response.headers["location"]))
+        raise PermanentError(f"{at} redirects more than {MAX_HOPS} times")
+    try:
+        target = urljoin(at, response.headers["location"])
+    except ValueError as e:
+        raise RefusedError(f"{at} redirects to what is no address") from e
+    return split_credentials(check_url(target))[0]
 
 
 def _same_origin(a: str, b: str) -> bool:
@@ -211,43 +161,54 @@ def failed(url: str, e: Exception) -> FetchError | RefusedError:
 
 @contextmanager
 def stream(
-    c: httpx.Client, url: str, headers: Mapping[str, str] | None = None
+    c: httpx.Client, url: str, headers: Mapping[str, str] | None = None, *, timeout_s: float | None = None
 ) -> Iterator[tuple[httpx.Response, Hops]]:
-    """GET with redirects followed by hand; the body is not read yet. Raises FetchError, RefusedError."""
-    at, hops = check_url(url), list[tuple[int, str]]()
-    while True:
-        try:
-            request = c.build_request("GET", at, headers=_headers_for(at, url, headers or {}))
-            response = c.send(request, stream=True)
-        except (httpx.HTTPError, httpx.InvalidURL) as e:
-            raise failed(at, e) from e
-        try:
-            target = _next(request, response, len(hops))
-            if target is None:
-                yield response, Hops(tuple(hops), at)
-                return
-        except httpx.HTTPError as e:
-            raise failed(at, e) from e
-        finally:
-            response.close()
-        hops.append((response.status_code, at))
-        at = target
+    """GET with redirects followed by hand; the body is not read yet. Raises FetchError, RefusedError.
+
+    `timeout_s` bounds everything up to the end of the `with` block, however slowly the bytes drip.
+    """
+    begin, sent = _first(url, headers)
+    at, hops = begin, list[tuple[int, str]]()
+    before = until.get()
+    if timeout_s is not None:
+        until.set(time.monotonic() + timeout_s)
+    try:
+        while True:
+            try:
+                request = c.build_request("GET", at, headers=_headers_for(at, begin, sent))
+                response = c.send(request, stream=True)
+            except (httpx.HTTPError, httpx.InvalidURL) as e:
+                raise failed(at, e) from e
+            try:
+                target = _next(at, response, len(hops))
+                if target is None:
+                    yield response, Hops(tuple(hops), at)
+                    return
+            except httpx.HTTPError as e:
+                raise failed(at, e) from e
+            finally:
+                response.close()
+            hops.append((response.status_code, at))
+            at = target
+    finally:
+        until.set(before)
 
 
 @asynccontextmanager
 async def astream(
     c: httpx.AsyncClient, url: str, headers: Mapping[str, str] | None = None
 ) -> AsyncIterator[tuple[httpx.Response, Hops]]:
-    """The same for asyncio."""
-    at, hops = check_url(url), list[tuple[int, str]]()
+    """The same for asyncio; the caller bounds it with `asyncio.timeout`."""
+    begin, sent = _first(url, headers)
+    at, hops = begin, list[tuple[int, str]]()
     while True:
         try:
-            request = c.build_request("GET", at, headers=_headers_for(at, url, headers or {}))
+            request = c.build_request("GET", at, headers=_headers_for(at, begin, sent))
             response = await c.send(request, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL) as e:
             raise failed(at, e) from e
         try:
-            target = _next(request, response, len(hops))
+            target = _next(at, response, len(hops))
             if target is None:
                 yield response, Hops(tuple(hops), at)
                 return
@@ -257,6 +218,46 @@ async def astream(
             await response.aclose()
         hops.append((response.status_code, at))
         at = target
+
+
+class Body:
+    """A body as it comes in, unpacked no further than `max_bytes`: 17 kB of gzip in gzip would become 3 GB."""
+
+    def __init__(self, url: str, response: httpx.Response, max_bytes: int):
+        self._url, self._most = redact(url), max_bytes
+        self._parts: list[bytes] = []
+        self.wire_bytes = self.bytes = 0
+        encoding = response.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity", "gzip", "x-gzip"):
+            raise RefusedError(f"{self._url} comes encoded as {encoding[:40]!r}", why="only gzip was asked for")
+        self._gzip = zlib.decompressobj(31) if "gzip" in encoding else None
+
+    def add(self, raw: bytes) -> None:
+        """Take bytes from the wire. Raises RefusedError when it grows too large."""
+        self.wire_bytes += len(raw)
+        while raw:
+            piece, raw = (raw, b"") if self._gzip is None else self._unpack(self._gzip, raw)
+            self.bytes += len(piece)
+            if max(self.bytes, self.wire_bytes) > self._most:
+                raise RefusedError(f"{self._url} is larger than {self._most} bytes decoded")
+            self._parts.append(piece)
+
+    def _unpack(self, gzip: zlib._Decompress, raw: bytes) -> tuple[bytes, bytes]:
+        try:
+            piece = gzip.decompress(raw, self._most - self.bytes + 1)
+        except zlib.error as e:
+            raise FetchError(f"{self._url} could not be unpacked", why=str(e)) from e
+        rest = gzip.unused_data
+        if gzip.eof and rest:
+            # A gzip file may have several members; padding behind the last one means nothing.
+            self._gzip = zlib.decompressobj(31) if rest.startswith(b"\x1f\x8b") else gzip
+        return piece, rest if self._gzip is not gzip else b""
+
+    def whole(self) -> bytes:
+        """All of it. Raises FetchError when the packed data end early."""
+        if self._gzip is not None and self.wire_bytes and not self._gzip.eof:
+            raise FetchError(f"{self._url} ended early", why="the gzip data are cut off")
+        return b"".join(self._parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,27 +271,37 @@ class Got:
 
 def get(c: httpx.Client, url: str, *, max_bytes: int, timeout_s: float) -> Got:
     """Fetch a small document whole. Raises FetchError, GoneError, RefusedError."""
-    until = time.monotonic() + timeout_s
-    with stream(c, url) as (response, hops):
-        raise_for_status(url, response.status_code)
-        parts: list[bytes] = []
-        size = 0
-        for chunk in response.iter_bytes():
-            size += len(chunk)
-            if size > max_bytes:
-                raise RefusedError(f"{redact(url)} is larger than {max_bytes} bytes")
-            if time.monotonic() > until:
-                raise FetchError(f"{redact(url)} took longer than {timeout_s:.0f} s")
-            parts.append(chunk)
-        return Got(b"".join(parts), response.headers.get("content-type"), hops.final_url)
+    with stream(c, url, timeout_s=timeout_s) as (response, hops):
+        raise_for_status(url, response)
+        body = Body(url, response, max_bytes)
+        for raw in response.iter_raw():
+            body.add(raw)
+        return Got(body.whole(), response.headers.get("content-type"), hops.final_url)
 
 
-def raise_for_status(url: str, status: int) -> None:
-    """2xx passes; 404 and 410 are gone, 429 and 5xx may pass, the rest is final."""
+def raise_for_status(url: str, response: httpx.Response) -> None:
+    """2xx passes; 404 and 410 are gone, 429 and 5xx may pass (Retry-After is handed on), the rest is final."""
+    status = response.status_code
     if 200 <= status < 300:
         return
+    why = f"the server answered {status}"
     if status in (404, 410):
-        raise GoneError(f"{redact(url)} is not there", why=f"the server answered {status}")
+        raise GoneError(f"{redact(url)} is not there", why=why)
     if status in (408, 425, 429) or status >= 500:
-        raise FetchError(f"{redact(url)} is not to be had now", why=f"the server answered {status}")
-    raise PermanentError(f"{redact(url)} is refused to us", why=f"the server answered {status}")
+        wait = retry_after(response.headers.get("retry-after"), response.headers.get("date"))
+        raise FetchError(f"{redact(url)} is not to be had now", why=why, retry_after_s=wait)
+    raise PermanentError(f"{redact(url)} is refused to us", why=why)
+
+
+def retry_after(value: str | None, date: str | None) -> float | None:
+    """Retry-After in seconds, given as seconds or as a date relative to the server's own Date; at most 31 days."""
+    if not value:
+        return None
+    if value.strip().isdecimal():
+        return float(min(int(value.strip()[:10]), MAX_RETRY_AFTER_S))
+    try:
+        at = parsedate_to_datetime(value)
+        base = parsedate_to_datetime(date) if date else datetime.now(UTC)
+        return min(max((at - base).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
+    except (ValueError, TypeError):
+        return None

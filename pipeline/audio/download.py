@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,9 @@ from pipeline.settings import AudioSettings
 Progress = Callable[[int, int | None], None]
 """(bytes so far, total bytes if known)."""
 
-STALL_S = 60.0
 SMALLEST = 1024
+SPACE_EVERY = 16 << 20
+"""Free space is looked at again after so many bytes, as a length need not be stated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +34,32 @@ class DownloadedAudio:
     sha256: str
     bytes: int
     kind: str
+    content_type: str | None = None
+    """What the server called it; `kind` is what it is."""
 
 
 def kind_of(head: bytes) -> str | None:
     """What the first bytes say it is; the server's Content-Type is not asked."""
     if head[4:8] == b"ftyp":
         return "mp4"
+    if head.startswith(b"OggS") and b"OpusHead" in head:
+        return "opus"
     for magic, kind in ((b"ID3", "mp3"), (b"OggS", "ogg"), (b"fLaC", "flac"), (b"\x1aE\xdf\xa3", "webm")):
         if head.startswith(magic):
             return kind
     if head.startswith(b"RIFF") and head[8:12] == b"WAVE":
         return "wav"
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
-        return "aac" if head[1] & 0xF6 == 0xF0 else "mp3"
-    return None
+    if len(head) > 2 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+        return "aac"
+    return "mp3" if _mpeg_frame(head) else None
+
+
+def _mpeg_frame(head: bytes) -> bool:
+    """A frame header without reserved values; the sync bits alone are also how a UTF-16 text begins."""
+    if len(head) < 3 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return False
+    version, layer, bitrate, rate = (head[1] >> 3) & 3, (head[1] >> 1) & 3, head[2] >> 4, (head[2] >> 2) & 3
+    return version != 1 and layer != 0 and bitrate != 15 and rate != 3
 
 
 def download(
@@ -62,13 +75,16 @@ def download(
     headers = {"Accept-Encoding": "identity"}
     if kept:
         headers |= {"Range": f"bytes={kept['size']}-", "If-Range": kept["validator"]}
-    until = time.monotonic() + settings.timeout_s
-    with transport.stream(client, url, headers) as (r, _hops):
+    with transport.stream(client, url, headers, timeout_s=settings.timeout_s) as (r, _hops):
         if r.status_code == 416 and kept:
             _forget(part, notes)
             raise FetchError(f"{transport.redact(url)} changed while it was downloaded; it starts again")
-        transport.raise_for_status(url, r.status_code)
-        start = kept["size"] if kept and _continues(r, kept) else 0
+        transport.raise_for_status(url, r)
+        if r.status_code == 206 and not (kept and _continues(r, kept)):
+            # Nothing of ours can be continued with it, and alone it is not the file: the next attempt asks for all.
+            _forget(part, notes)
+            raise FetchError(f"{transport.redact(url)} sent another part than asked for; it starts again")
+        start = kept["size"] if kept and r.status_code == 206 else 0
         total = _total(r, start)
         if total is not None and total > settings.max_bytes:
             raise RefusedError(f"{transport.redact(url)} has {total} bytes, more than audio.max_bytes")
@@ -76,7 +92,15 @@ def download(
         if start == 0:
             _forget(part, notes)
         _note(notes, r, total)
-        size, digest = _receive(r, part, start, url, settings, until, progress, total)
+        try:
+            size, digest = _receive(r, part, start, url, settings, progress, total)
+        except RefusedError:
+            _forget(part, notes)
+            raise
+        except OSError as e:
+            if e.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise WaitingError("Downloads wait for disk space", hint="free some space in the data folder") from e
     if total is not None and size != total:
         raise FetchError(f"{transport.redact(url)} ended early", why=f"{size} of {total} bytes came")
     with part.open("rb") as f:
@@ -85,8 +109,18 @@ def download(
         _forget(part, notes)
         raise RefusedError(f"{transport.redact(url)} is not audio", why=f"{size} bytes that begin like no audio format")
     part.replace(target)
+    _sync_folder(target.parent)
     notes.unlink(missing_ok=True)
-    return DownloadedAudio(target, digest, size, kind)
+    return DownloadedAudio(target, digest, size, kind, r.headers.get("content-type"))
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name survives a power cut only when its folder is written too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _kept(part: Path, notes: Path) -> dict[str, Any] | None:
@@ -102,14 +136,9 @@ def _kept(part: Path, notes: Path) -> dict[str, Any] | None:
 
 
 def _continues(r: httpx.Response, kept: dict[str, Any]) -> bool:
-    """206 with the same start and total."""
-    if r.status_code != 206:
-        return False
+    """The same start and total."""
     span, _, total = r.headers.get("content-range", "").removeprefix("bytes ").partition("/")
-    same = span.partition("-")[0] == str(kept["size"]) and total == str(kept.get("total"))
-    if not same:
-        raise FetchError("The server sent another part than asked for; the download starts again")
-    return True
+    return (span.partition("-")[0], total) == (str(kept["size"]), str(kept.get("total")))
 
 
 def _total(r: httpx.Response, start: int) -> int | None:
@@ -148,7 +177,6 @@ def _receive(
     start: int,
     url: str,
     settings: AudioSettings,
-    until: float,
     progress: Progress | None,
     total: int | None,
 ) -> tuple[int, str]:
@@ -158,22 +186,19 @@ def _receive(
         with part.open("rb") as f:
             for block in iter(lambda: f.read(1 << 20), b""):
                 digest.update(block)
-    size = start
+    size = looked = start
     with part.open("ab") as f:
-        try:
-            for chunk in r.iter_raw(1 << 16):
-                size += len(chunk)
-                if size > settings.max_bytes:
-                    raise RefusedError(f"{transport.redact(url)} is larger than audio.max_bytes ({settings.max_bytes})")
-                if time.monotonic() > until:
-                    raise FetchError(f"{transport.redact(url)} took longer than {settings.timeout_s:.0f} s")
-                f.write(chunk)
-                digest.update(chunk)
-                if progress:
-                    progress(size, total)
-        except RefusedError:
-            part.unlink(missing_ok=True)
-            raise
+        for chunk in r.iter_raw(1 << 16):
+            size += len(chunk)
+            if size > settings.max_bytes:
+                raise RefusedError(f"{transport.redact(url)} is larger than audio.max_bytes ({settings.max_bytes})")
+            if size - looked >= SPACE_EVERY:
+                _require_space(part.parent, 0, settings)
+                looked = size
+            f.write(chunk)
+            digest.update(chunk)
+            if progress:
+                progress(size, total)
         f.flush()
         os.fsync(f.fileno())
     return size, digest.hexdigest()

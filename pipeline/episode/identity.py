@@ -5,13 +5,17 @@ Never by URL alone where guids stay: of one real pair of snapshots 43 of 43 guid
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pipeline.records import ParsedEpisode
 
 SAME_DURATION_S = 600
+MOST_TWINS = 50
+"""How many stored episodes of the same title and day, or the same address, are compared with one: a hostile feed of
+one title would else cost the square of its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +48,32 @@ def own_key(e: ParsedEpisode) -> str:
 
 
 def match(parsed: Sequence[ParsedEpisode], stored: Sequence[StoredEpisodeKey]) -> list[EpisodeIntent]:
-    """An intent for each parsed episode, in order. No stored episode is taken twice, none is deleted."""
-    keys: list[str] = []
-    for e in parsed:
-        key = own_key(e)
-        # Of a repeated guid the first is stable; a later one is told apart by its address.
-        keys.append(key if key not in keys else f"{key}|{e.enclosure_url}")
+    """An intent for each parsed episode, in order. No stored episode is taken twice, none is deleted.
+
+    An exact repetition (same guid, same enclosure) within the fetch gets none.
+    """
+    parsed = _distinct(parsed)
     by_key = {s.key: s for s in stored}
+    by_guid = {s.guid: s for s in reversed(stored) if s.guid}
+    keys = _keys(parsed, by_key.keys())
     taken: set[int] = set()
     found: list[StoredEpisodeKey | None] = [None] * len(parsed)
     for k, key in enumerate(keys):
         known = by_key.get(key)
+        if known is None and key == parsed[k].guid:
+            # An episode that was healed before keeps its key, and is known by its present guid.
+            known = by_guid.get(key)
         if known is not None and known.id not in taken:
             found[k] = known
             taken.add(known.id)
     present = set(keys)
     # Only a stored episode whose key has left the feed can have come back under another one.
     lost = [s for s in stored if s.id not in taken and s.key not in present]
+    addresses = _grouped((s.enclosure_url, s) for s in lost)
+    titles = _grouped(((s.title, s.published.date()), s) for s in lost if s.title and s.published)
     for k, e in enumerate(parsed):
         if found[k] is None:
-            twin = _healed(e, [s for s in lost if s.id not in taken])
+            twin = _healed(e, addresses, titles, taken)
             if twin is not None:
                 found[k] = twin
                 taken.add(twin.id)
@@ -79,17 +89,44 @@ def match(parsed: Sequence[ParsedEpisode], stored: Sequence[StoredEpisodeKey]) -
     return intents
 
 
-def _healed(e: ParsedEpisode, lost: Sequence[StoredEpisodeKey]) -> StoredEpisodeKey | None:
-    for s in lost:
-        if s.enclosure_url == e.enclosure_url:
+def _distinct(parsed: Sequence[ParsedEpisode]) -> list[ParsedEpisode]:
+    first: dict[tuple[str, str], ParsedEpisode] = {}
+    for e in parsed:
+        first.setdefault((own_key(e), e.enclosure_url), e)
+    return list(first.values())
+
+
+def _keys(parsed: Sequence[ParsedEpisode], stored: Iterable[str]) -> list[str]:
+    """Of a repeated guid the first is stable; a later one is told apart by its address, also once it is alone."""
+    known, used, keys = set(stored), set[str](), []
+    for e in parsed:
+        plain = own_key(e)
+        apart = f"{plain}|{e.enclosure_url}"
+        keys.append(apart if plain in used or apart in known else plain)
+        used.add(keys[-1])
+    return keys
+
+
+def _grouped(pairs: Iterable[tuple[Hashable, StoredEpisodeKey]]) -> dict[Hashable, list[StoredEpisodeKey]]:
+    groups: dict[Hashable, list[StoredEpisodeKey]] = defaultdict(list)
+    for name, s in pairs:
+        if len(groups[name]) < MOST_TWINS:
+            groups[name].append(s)
+    return groups
+
+
+def _healed(
+    e: ParsedEpisode,
+    addresses: dict[Hashable, list[StoredEpisodeKey]],
+    titles: dict[Hashable, list[StoredEpisodeKey]],
+    taken: set[int],
+) -> StoredEpisodeKey | None:
+    for s in addresses.get(e.enclosure_url, ()):
+        if s.id not in taken and not _another(e, s):
             return s
-    for s in lost:
+    for s in titles.get((e.title, e.published.date()), ()) if e.published else ():
         if (
-            e.title
-            and s.title == e.title
-            and e.published
-            and s.published
-            and e.published.date() == s.published.date()
+            s.id not in taken
             and e.duration_s is not None
             and s.duration_s is not None
             and abs(e.duration_s - s.duration_s) <= SAME_DURATION_S
@@ -97,6 +134,13 @@ def _healed(e: ParsedEpisode, lost: Sequence[StoredEpisodeKey]) -> StoredEpisode
         ):
             return s
     return None
+
+
+def _another(e: ParsedEpisode, s: StoredEpisodeKey) -> bool:
+    """Title and day both say otherwise: a news feed that keeps one address for its latest bulletin."""
+    if not (e.title and s.title and e.published and s.published):
+        return False
+    return e.title != s.title and abs(e.published - s.published) >= timedelta(days=1)
 
 
 def _family(kind: str | None) -> str:

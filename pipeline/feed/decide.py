@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipeline.errors import PodsiftError, RefusedError
+from pipeline.errors import ParseError, PodsiftError, RefusedError, TransientError
 from pipeline.feed.fetch import FetchedFeed
 from pipeline.records import FeedForUpdate, ParsedFeed
 
@@ -51,10 +51,22 @@ def decide(
 ) -> FeedUpdateIntent:
     """From one poll to the feed's new columns."""
     if isinstance(outcome, PodsiftError):
-        return _wrong(feed, str(outcome), now, rng, slow=isinstance(outcome, RefusedError))
-    if outcome.status == 410:
+        asked = outcome.retry_after_s if isinstance(outcome, TransientError) else None
+        intent = _wrong(feed, str(outcome), now, rng, at_least_s=asked, slow=isinstance(outcome, RefusedError))
+        if isinstance(outcome, ParseError):
+            # What redirects there is no valid feed, so its seven days begin anew.
+            return replace(intent, values={**intent.values, "moved_url": None, "moved_since": None})
+        return intent
+    if outcome.status in (404, 410) and feed.moved_url and outcome.final_url == feed.url:
+        why = f"the old address answers {outcome.status}; the feed had moved before"
+        moved = {"url": feed.moved_url, "moved_url": None, "moved_since": None, "next_poll_at": now}
+        return FeedUpdateIntent(moved | {"etag": None, "last_modified": None, "last_full_at": None}, why)
+    if outcome.status == 410 and outcome.final_url in (feed.url, outcome.permanent_url):
+        # Behind a temporary redirect 410 speaks of that address, not of the feed.
         text = "The publisher says this feed is gone for good (410)"
         return FeedUpdateIntent({"state": "gone", "error": text, "next_poll_at": None}, text, text)
+    if outcome.status == 304 and not outcome.conditional:
+        return _wrong(feed, "the server answered 304 to an unconditional request", now, rng)
     if outcome.status == 304:
         values = _good(feed, outcome, now, feed.ttl_minutes)
         if outcome.last_modified:

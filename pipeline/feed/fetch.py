@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 import httpx
 
 from pipeline import transport
-from pipeline.errors import FetchError, RefusedError
+from pipeline.errors import FetchError
 from pipeline.records import FeedForUpdate
 from pipeline.settings import FeedSettings
+from pipeline.transport import retry_after as retry_after
 
-MAX_RETRY_AFTER_S = 31 * 86400
 FULL_EVERY = timedelta(days=7)
+LONGEST_VALIDATOR = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,9 @@ class FetchedFeed:
     content_type: str | None = None
     retry_after_s: float | None = None
     max_age_s: float | None = None
+    """How long the answer is fresh, by Cache-Control, else by Expires."""
     conditional: bool = False
+    wire_bytes: int = 0
 
 
 def conditions(feed: FeedForUpdate, now: datetime) -> dict[str, str]:
@@ -44,64 +47,70 @@ def conditions(feed: FeedForUpdate, now: datetime) -> dict[str, str]:
     if feed.last_full_at is None or now - feed.last_full_at > FULL_EVERY:
         return {}
     found = {"If-None-Match": feed.etag, "If-Modified-Since": feed.last_modified}
-    return {k: v for k, v in found.items() if v}
+    return {k: v for k, v in found.items() if v and validator(v)}
 
 
-async def fetch(client: httpx.AsyncClient, feed: FeedForUpdate, settings: FeedSettings) -> FetchedFeed:
-    """GET the feed. Raises FetchError and RefusedError; any status is an answer."""
+def validator(value: str | None) -> str | None:
+    """An ETag or date that can be sent back: one that is not ASCII would break every later request."""
+    return value if value and value.isascii() and value.isprintable() and len(value) <= LONGEST_VALIDATOR else None
+
+
+async def fetch(
+    client: httpx.AsyncClient,
+    feed: FeedForUpdate,
+    settings: FeedSettings,
+    auth: tuple[str, str] | None = None,
+    *,
+    now: datetime | None = None,
+) -> FetchedFeed:
+    """GET the feed. Raises FetchError and RefusedError; any status is an answer.
+
+    `auth` is (user, password), sent to the feed's own origin only; `now` decides whether the request is conditional.
+    """
     try:
         async with asyncio.timeout(settings.timeout_s):
-            return await _fetch(client, feed, settings)
+            return await _fetch(client, feed, settings, auth, now or datetime.now(UTC))
     except TimeoutError as e:
         raise FetchError(f"{transport.redact(feed.url)} took longer than {settings.timeout_s:.0f} s") from e
 
 
-async def _fetch(client: httpx.AsyncClient, feed: FeedForUpdate, settings: FeedSettings) -> FetchedFeed:
+async def _fetch(
+    client: httpx.AsyncClient, feed: FeedForUpdate, settings: FeedSettings, auth: tuple[str, str] | None, now: datetime
+) -> FetchedFeed:
     began = time.monotonic()
-    asked = conditions(feed, datetime.now(UTC))
-    async with transport.astream(client, feed.url, asked) as (r, hops):
+    asked = conditions(feed, now)
+    sent = asked | (transport.basic(*auth) if auth else {})
+    async with transport.astream(client, feed.url, sent) as (r, hops):
         body: bytes | None = None
+        wire = 0
         if r.status_code == 200:
-            parts: list[bytes] = []
-            size = 0
-            async for chunk in r.aiter_bytes():
-                size += len(chunk)
-                if size > settings.max_bytes:
-                    raise RefusedError(
-                        f"{transport.redact(feed.url)} is larger than {settings.max_bytes} bytes decoded"
-                    )
-                parts.append(chunk)
-            body = b"".join(parts)
-        fresh = r.headers.get("expires") != "0"
+            incoming = transport.Body(feed.url, r, settings.max_bytes)
+            async for raw in r.aiter_raw():
+                incoming.add(raw)
+            body, wire = incoming.whole(), incoming.wire_bytes
+        fresh = r.headers.get("expires", "").strip() != "0"
         return FetchedFeed(
             status=r.status_code,
             final_url=hops.final_url,
             permanent_url=hops.permanent_url,
             body=body,
             sha256=hashlib.sha256(body).hexdigest() if body is not None else None,
-            etag=r.headers.get("etag") if fresh else None,
-            last_modified=r.headers.get("last-modified") if fresh else None,
+            etag=validator(r.headers.get("etag")) if fresh else None,
+            last_modified=validator(r.headers.get("last-modified")) if fresh else None,
             bytes=len(body or b""),
             seconds=time.monotonic() - began,
             content_type=r.headers.get("content-type"),
             retry_after_s=retry_after(r.headers.get("retry-after"), r.headers.get("date")),
-            max_age_s=max_age(r.headers.get("cache-control")),
+            max_age_s=fresh_for(r.headers),
             conditional=bool(asked),
+            wire_bytes=wire,
         )
 
 
-def retry_after(value: str | None, date: str | None) -> float | None:
-    """Retry-After in seconds, given as seconds or as a date relative to the server's own Date; at most 31 days."""
-    if not value:
-        return None
-    if value.strip().isdecimal():
-        return float(min(int(value.strip()[:10]), MAX_RETRY_AFTER_S))
-    try:
-        at = parsedate_to_datetime(value)
-        base = parsedate_to_datetime(date) if date else datetime.now(UTC)
-        return min(max((at - base).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
-    except (ValueError, TypeError):
-        return None
+def fresh_for(headers: Mapping[str, str]) -> float | None:
+    """Seconds for which an answer is fresh: max-age, else Expires relative to the server's own Date (RFC 9111)."""
+    found = max_age(headers.get("cache-control"))
+    return retry_after(headers.get("expires"), headers.get("date")) if found is None else found
 
 
 def max_age(value: str | None) -> float | None:

@@ -15,6 +15,9 @@ URIS = (
     "https://github.com/Podcastindex-org/podcast-namespace/blob/main/docs/1.0.md",
 )
 
+LIVE = "podcast_live"
+"""Key that marks an entry as a live item."""
+
 
 class PodcastHandlers:
     """Handlers by feedparser's naming: `_start_<prefix>_<tag in lower case>`."""
@@ -42,12 +45,14 @@ class PodcastHandlers:
             persons[-1]["name"] = (name or "").strip()
 
     def _start_podcast_liveitem(self: Any, _attrs: dict[str, str]) -> None:
-        # An item of its own, taken out again at its end, so that nothing of it reaches channel or episodes.
+        # An item of its own, so that nothing of it reaches the channel; the mark keeps it out of the episodes. It is
+        # not taken out at its end: malformed feeds have ends without a start, which would take a real episode out.
         self._start_item({})
+        self.entries[-1][LIVE] = True
 
     def _end_podcast_liveitem(self: Any) -> None:
-        self._end_item()
-        self.entries.pop()
+        if self.inentry and self.entries[-1].get(LIVE):
+            self._end_item()
 
 
 def register() -> None:

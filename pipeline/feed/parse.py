@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import re
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -10,12 +12,15 @@ import feedparser
 
 from pipeline.clock import iso_z
 from pipeline.errors import ParseError
-from pipeline.feed.namespace import register
+from pipeline.feed.namespace import LIVE, register
 from pipeline.feed.values import parse_date, parse_duration
-from pipeline.records import ParsedEpisode, ParsedFeed, Person, TranscriptLink
+from pipeline.records import Chapter, ParsedEpisode, ParsedFeed, Person, TranscriptLink
+from pipeline.transport import redact
 
 AUDIO = (".mp3", ".m4a", ".m4b", ".aac", ".ogg", ".oga", ".opus", ".flac", ".wav", ".mp2", ".wma", ".aif", ".aiff")
 MAX_TEXT = 20_000
+_REFERENCE = re.compile(rb"&#(?:x([0-9a-f]{1,12})|([0-9]{1,12}));", re.IGNORECASE)
+log = logging.getLogger(__name__)
 
 register()
 
@@ -27,7 +32,10 @@ def parse(body: bytes, base_url: str, content_type: str | None = None) -> Parsed
         # BytesIO, or feedparser would try to open the document as a file name. No content-location: it would resolve
         # guids.
         d = feedparser.parse(
-            io.BytesIO(body), response_headers=headers, resolve_relative_uris=False, sanitize_html=False
+            io.BytesIO(_REFERENCE.sub(_possible, body)),
+            response_headers=headers,
+            resolve_relative_uris=False,
+            sanitize_html=False,
         )
     except Exception as e:  # feedparser promises nothing for hostile input, and one document is one feed's trouble
         raise ParseError("The feed cannot be read", why=f"{type(e).__name__}: {e}") from e
@@ -49,12 +57,20 @@ def parse(body: bytes, base_url: str, content_type: str | None = None) -> Parsed
         link=_url(f.get("link"), base_url),
         description=_text(f.get("subtitle")),
         image_url=_url(image.get("href"), base_url),
-        episodes=tuple(e for e in (_episode(entry, base_url) for entry in d.entries) if e is not None),
+        episodes=tuple(_episodes(d.entries, base_url)),
     )
 
 
+def _possible(m: re.Match[bytes]) -> bytes:
+    """A character reference as it is, or the replacement character: one that XML forbids would end the whole feed."""
+    number = int(m[1], 16) if m[1] else int(m[2])
+    forbidden = number > 0x10FFFF or 0xD800 <= number <= 0xDFFF or (number < 32 and number not in (9, 10, 13))
+    return b"&#xFFFD;" if forbidden else m[0]
+
+
 def _text(value: Any) -> str | None:
-    text = str(value).strip()[:MAX_TEXT] if value is not None else ""
+    # No database column takes a NUL.
+    text = str(value).replace("\0", "").strip()[:MAX_TEXT] if value is not None else ""
     return text or None
 
 
@@ -64,8 +80,8 @@ def _int(value: Any) -> int | None:
 
 
 def _url(value: Any, base_url: str) -> str | None:
-    text = str(value or "").strip()
-    if not text:
+    text = _text(value)
+    if text is None:
         return None
     try:
         # Only what is relative is resolved: joining may rewrite an absolute address, and that is an identity.
@@ -92,6 +108,20 @@ def _path(url: str) -> str:
         return urlsplit(url.strip()).path.lower()
     except ValueError:
         return ""
+
+
+def _episodes(entries: Any, base_url: str) -> list[ParsedEpisode]:
+    found = []
+    for entry in entries:
+        try:
+            episode = None if entry.get(LIVE) else _episode(entry, base_url)
+        except (ValueError, TypeError, LookupError, AttributeError) as e:
+            # feedparser's values take odd shapes in odd documents, and a bad entry is skipped alone.
+            log.warning("skipped an entry of %s: %s: %s", redact(base_url), type(e).__name__, e)
+            continue
+        if episode is not None:
+            found.append(episode)
+    return found
 
 
 def _episode(entry: Any, base_url: str) -> ParsedEpisode | None:
@@ -122,9 +152,15 @@ def _episode(entry: Any, base_url: str) -> ParsedEpisode | None:
         chapters_url=_url(chapters.get("url"), base_url),
         transcripts=tuple(_transcripts(entry, base_url)),
         persons=tuple(
-            Person(p["name"], _text(p.get("role")), _text(p.get("href")), _text(p.get("group")), _text(p.get("img")))
+            Person(name, _text(p.get("role")), _text(p.get("href")), _text(p.get("group")), _text(p.get("img")))
             for p in entry.get("podcast_persons", [])
-            if p.get("name")
+            if (name := _text(p.get("name")))
+        ),
+        chapters=tuple(
+            # feedparser reads a start only with three decimals or none.
+            Chapter(start, title)
+            for c in (entry.get("psc_chapters") or {}).get("chapters", [])
+            if (start := parse_duration(c.get("start"))) is not None and (title := _text(c.get("title")))
         ),
     )
 

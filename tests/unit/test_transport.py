@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import transport
+from pipeline import guard, transport
 from pipeline.errors import FetchError, PermanentError, RefusedError
 from pipeline.settings import FeedSettings
 
@@ -110,9 +110,9 @@ def test_a_name_that_changes_its_answer_gains_nothing(monkeypatch: pytest.Monkey
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    assert transport.checked_addresses("rebind.example.org", 80, ()) == ["93.184.216.34"]
-    with pytest.raises(transport.Refusal):
-        transport.checked_addresses("rebind.example.org", 80, ())
+    assert guard.checked_addresses("rebind.example.org", 80, ()) == ["93.184.216.34"]
+    with pytest.raises(guard.Refusal):
+        guard.checked_addresses("rebind.example.org", 80, ())
 
 
 def test_a_server_that_is_away_is_transient(server: tuple[str, dict[str, Answer]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
@@ -114,6 +115,64 @@ def test_a_wrong_part_is_not_appended(server: tuple[Server, str], tmp_path: Path
     with pytest.raises(FetchError, match="another part"):
         get(server[1], tmp_path)
     assert not (tmp_path / "1").exists()
+    server[0].answer = whole()
+    assert get(server[1], tmp_path).sha256 == hashlib.sha256(AUDIO).hexdigest()
+    assert server[0].ranges[-1] is None
+
+
+def test_a_part_that_nobody_asked_for_is_not_the_file(server: tuple[Server, str], tmp_path: Path) -> None:
+    server[0].answer = whole(AUDIO[:5000], status=206)
+    with pytest.raises(FetchError, match="another part"):
+        get(server[1], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_weak_etag_continues_nothing(server: tuple[Server, str], tmp_path: Path) -> None:
+    server[0].answer = whole(etag='W/"v1"', cut=200_000)
+    with pytest.raises(PodsiftError):
+        get(server[1], tmp_path)
+    server[0].answer = whole()
+    get(server[1], tmp_path)
+    assert server[0].ranges == [None, None]
+
+
+def test_a_slow_server_is_cut_off_and_continued(server: tuple[Server, str], tmp_path: Path) -> None:
+    def slow(h: BaseHTTPRequestHandler) -> None:
+        whole(cut=100_000)(h)
+        stop.wait(10)
+
+    stop = threading.Event()
+    server[0].answer = slow
+    try:
+        with pytest.raises(FetchError, match="timed out"):
+            get(server[1], tmp_path, timeout_s=0.5)
+    finally:
+        stop.set()
+    server[0].answer = rest()
+    assert get(server[1], tmp_path).sha256 == hashlib.sha256(AUDIO).hexdigest()
+
+
+def test_retry_after_is_handed_on(server: tuple[Server, str], tmp_path: Path) -> None:
+    def busy(h: BaseHTTPRequestHandler) -> None:
+        h.send_response(429)
+        h.send_header("Retry-After", "90")
+        h.end_headers()
+
+    server[0].answer = busy
+    with pytest.raises(FetchError) as e:
+        get(server[1], tmp_path)
+    assert e.value.retry_after_s == 90
+
+
+def test_a_disk_that_fills_up_waits(
+    server: tuple[Server, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pipeline.audio.download.os.fsync", full)
+    with pytest.raises(WaitingError, match="disk space"):
+        get(server[1], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +201,8 @@ def test_refusals(
     [
         (b"ID3\x04", "mp3"), (b"\xff\xfb\x90", "mp3"), (b"\xff\xf1\x50", "aac"), (b"OggS", "ogg"), (b"fLaC", "flac"),
         (b"\0\0\0\x20ftypM4A ", "mp4"), (b"RIFF\0\0\0\0WAVE", "wav"), (b"\x1aE\xdf\xa3", "webm"),
-        (b"<html", None), (b"", None),
+        (b"<html", None), (b"", None), (b"OggS" + bytes(24) + b"OpusHead", "opus"),
+        ("<html>".encode("utf-16"), None), (b"\xff\xfb", None), (b"\xff\xfb\xf0", None),
     ],
 )  # fmt: skip
 def test_kinds(head: bytes, kind: str | None) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.errors import FetchError
+from pipeline.errors import FetchError, ParseError
 from pipeline.feed.decide import decide, interval
 from pipeline.feed.fetch import FetchedFeed, conditions, max_age, retry_after
 from pipeline.records import FeedForUpdate
@@ -72,3 +72,39 @@ def test_a_permanent_redirect_moves_after_seven_days_at_the_same_target() -> Non
 def test_conditions_are_verbatim_and_left_out_once_a_week() -> None:
     assert conditions(FEED, NOW) == {"If-None-Match": '"a"', "If-Modified-Since": "x"}
     assert conditions(FEED, NOW + timedelta(days=8)) == {}
+
+
+MOVING = replace(FEED, moved_url="https://new.example.org/feed", moved_since=NOW - timedelta(days=2))
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_an_old_address_that_is_not_there_any_more_moves_at_once(status: int) -> None:
+    got = decide(MOVING, replace(OK, status=status), None, NOW, rng())
+    assert got.values["url"] == MOVING.moved_url and got.values["next_poll_at"] == NOW
+    assert got.values["etag"] is None and "state" not in got.values
+    # It is the new address that is not there: nothing moves.
+    there = replace(OK, status=404, final_url=MOVING.moved_url or "", permanent_url=MOVING.moved_url)
+    assert "url" not in decide(MOVING, there, None, NOW, rng()).values
+
+
+def test_what_is_no_feed_begins_the_seven_days_anew() -> None:
+    assert decide(MOVING, ParseError("html"), None, NOW, rng()).values["moved_since"] is None
+    assert "moved_since" not in decide(MOVING, FetchError("slow"), None, NOW, rng()).values
+
+
+def test_gone_behind_a_temporary_redirect_is_an_error_only() -> None:
+    elsewhere = replace(OK, status=410, final_url="https://cdn.example.org/x")
+    assert "state" not in decide(FEED, elsewhere, None, NOW, rng()).values
+    moved = replace(elsewhere, permanent_url="https://cdn.example.org/x")
+    assert decide(FEED, moved, None, NOW, rng()).values["state"] == "gone"
+
+
+def test_304_is_good_only_when_it_was_asked_for() -> None:
+    asked = replace(OK, status=304, body=None, conditional=True)
+    assert decide(FEED, asked, None, NOW, rng()).values["error_count"] == 0
+    assert decide(FEED, replace(asked, conditional=False), None, NOW, rng()).values["error_count"] == 1
+
+
+def test_an_error_that_names_a_time_is_obeyed() -> None:
+    got = decide(FEED, FetchError("busy", retry_after_s=7200), None, NOW, rng())
+    assert got.values["next_poll_at"] == NOW + timedelta(hours=2)

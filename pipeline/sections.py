@@ -1,0 +1,129 @@
+"""The sections of the settings, each key with its default, its bounds and what it is for."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+
+class DatabaseSettings(Section):
+    url: SecretStr | None = Field(
+        None, description="PostgreSQL as postgresql://user:password@host/name; unset means SQLite in the data folder"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _known_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(
+            ("postgresql://", "postgres://", "sqlite:///")
+        ):
+            raise ValueError("must begin with postgresql:// (or sqlite:/// and a path)")
+        return value
+
+
+class FeedSettings(Section):
+    contact: str = Field(
+        "https://example.org/podsift-operator",
+        description="address in the User-Agent, so that publishers can reach you",
+    )
+    allow_hosts: tuple[str, ...] = Field(
+        (), description="host or host:port entries that may be fetched although their address is private"
+    )
+    max_bytes: Annotated[int, Field(ge=10_000)] = Field(15_000_000, description="decoded size limit of a feed document")
+    timeout_s: Annotated[float, Field(gt=0)] = Field(20.0, description="total time for one feed document")
+    lookback_days: Annotated[int, Field(ge=0)] = Field(
+        7,
+        description="a new feed's episodes of the last so many days are processed, older ones only kept",
+    )
+    max_new: Annotated[int, Field(ge=1)] = Field(
+        10, description="at most so many episodes of a new feed are processed at first"
+    )
+
+
+class AudioSettings(Section):
+    max_bytes: Annotated[int, Field(ge=100_000)] = Field(1_000_000_000, description="size limit of one audio file")
+    max_hours: Annotated[float, Field(gt=0)] = Field(8.0, description="duration limit of one episode")
+    min_free_bytes: Annotated[int, Field(ge=0)] = Field(
+        2_000_000_000, description="downloads pause while the disk has less free space than this"
+    )
+    keep: bool = Field(False, description="keep audio after its transcript is stored")
+    timeout_s: Annotated[float, Field(gt=0)] = Field(3600.0, description="total time for one download")
+
+
+class WhisperSettings(Section):
+    model: str = Field(
+        "auto",
+        description="auto (base on a CPU, large-v3-turbo on a GPU), a faster-whisper name, or a folder",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where Whisper runs")
+    threads: Annotated[int, Field(ge=0)] = Field(0, description="CPU threads; 0 means the cores this process may use")
+    batch: Annotated[int, Field(ge=0)] = Field(
+        0, description="windows decoded together; 0 means 4 on a CPU, 16 on a GPU"
+    )
+    beam: Annotated[int, Field(ge=1, le=10)] = Field(5, description="beam size")
+    slots: Annotated[int, Field(ge=1)] = Field(1, description="episodes transcribed at a time")
+
+
+class LlmSettings(Section):
+    url: str | None = Field(
+        None,
+        description="OpenAI-compatible server of the language model, for example http://127.0.0.1:30000; "
+        "unset means insights are selected without one",
+    )
+    model: str | None = Field(None, description="name of the served model; unset takes the only one there is")
+    api_key: SecretStr | None = Field(None, description="key of the language model's server, if it wants one")
+    timeout_s: Annotated[float, Field(gt=0)] = Field(300.0, description="time for one answer of the language model")
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = Field(
+        16, description="prompts at the language model's server at a time"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is not None and (not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", value)):
+            raise ValueError("must be an http(s) address without a query")
+        return value
+
+
+class DigestSettings(Section):
+    count: Annotated[int, Field(ge=3, le=10)] = Field(5, description="insights in a digest")
+    hour: Annotated[int, Field(ge=0, le=23)] = Field(
+        7, description="local hour at which a new subscriber's digest is sent"
+    )
+    time_zone: str = Field("UTC", description="time zone of a new subscriber, for example Europe/Berlin")
+    first_lookback_days: Annotated[int, Field(ge=1)] = Field(
+        3, description="a new subscriber's first digest looks back so many days"
+    )
+    lookback_days: Annotated[int, Field(ge=1)] = Field(
+        3, description="later digests look back so many days for insights not sent yet"
+    )
+    floor: float = Field(0.0, description="insights scored below this are never sent")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        from zoneinfo import available_timezones
+
+        if value not in available_timezones():
+            raise ValueError("must be a time zone name such as Europe/Berlin")
+        return value
+
+
+class SmtpSettings(Section):
+    host: str | None = Field(None, description="mail server; unset means digests are built and kept, not sent")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(587, description="port of the mail server")
+    security: Literal["starttls", "tls", "none"] = Field("starttls", description="how the connection is encrypted")
+    username: str | None = Field(None, description="login name, if the server wants one")
+    password: SecretStr | None = Field(None, description="login password")
+    sender: str = Field("Podsift <podsift@localhost>", description="From of the digest")
+    reply_to: str | None = Field(None, description="Reply-To; also where mailto unsubscribing goes, else the sender")
+    timeout_s: Annotated[float, Field(gt=0)] = Field(60.0, description="time for one step of the conversation")
+    retry_minutes: Annotated[float, Field(ge=0)] = Field(
+        30.0, description="a deferred mail is tried again no sooner than this"
+    )
