@@ -5,6 +5,7 @@ The tree says what the engine does with a failure::
     PodsiftError                 message, ids, what to do next
     ├── TransientError           the same call may work later: retried with backoff, attempts are counted
     │   ├── FetchError           a server that is slow, away or answers 5xx/429
+    │   ├── DatabaseAwayError    the database does not answer: what runs ends, its rows are as they were
     │   ├── AnswerError          an answer of a language model that is cut short, or not what was asked for
     │   └── MailDeferred         a 4xx answer, or a failure before DATA
     ├── WaitingError             a dependency is away (language model, disk space): waits and says so, counts no attempt
@@ -84,6 +85,10 @@ class TransientError(PodsiftError):
 
 class FetchError(TransientError):
     """A server could not be reached or answered with an error."""
+
+
+class DatabaseAwayError(TransientError):
+    """The database does not answer."""
 
 
 class AnswerError(TransientError):

@@ -19,7 +19,7 @@ from pipeline import transport
 from pipeline.audio import download, probe, retain
 from pipeline.clock import Clock
 from pipeline.engine.step import Done, Stage
-from pipeline.errors import PermanentError, PodsiftError, TransientError
+from pipeline.errors import PermanentError, PodsiftError
 from pipeline.insight.base import Writer
 from pipeline.insight.relate import text_key
 from pipeline.insight.toolbox import Toolbox
@@ -121,10 +121,12 @@ def transcribe(shop: Workshop, episode_id: int) -> Done:
     path = Path(row["audio_path"])
     if made is None:
         if not path.exists():
-            # Somebody cleaned up: the bytes are the transcript's base, so they are fetched again.
+            # Another machine downloaded it, or somebody cleaned up: fetched again, as the text is bound to the bytes.
+            again = download_audio(shop, episode_id)
             with shop.db.begin() as conn:
-                episodes.advance(conn, episode_id, "transcribe", "download")
-            raise TransientError("The audio is not there any more; it is downloaded again", episode=episode_id)
+                again.write(conn)
+            row = shop.row(episode_id)
+            path = Path(row["audio_path"])
         made = make(
             path,
             shop.transcriber,

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from pipeline.clock import FixedClock
 from pipeline.settings import Settings, load
-from pipeline.store.database import Database, open_database
+from pipeline.store.database import Database, open_database, open_url
+from tests import postgres
 
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 
@@ -22,12 +24,55 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
+    return load(environ=environ_of(tmp_path))
+
+
+def environ_of(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "t.toml").write_text("")
-    return load(environ={"PODSIFT_CONFIG": str(tmp_path / "t.toml"), "PODSIFT_DATA_DIR": str(tmp_path / "data")})
+    return {"PODSIFT_CONFIG": str(tmp_path / "t.toml"), "PODSIFT_DATA_DIR": str(tmp_path / "data")}
 
 
 @pytest.fixture
-def db(settings: Settings) -> Iterator[Database]:
+def sqlite(settings: Settings) -> Iterator[Database]:
     opened = open_database(settings)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[str]:
+    """The name of a database whose schema is up to date: copying it is faster than migrating."""
+    with postgres.database(postgres_server) as url:
+        open_url(url.replace("postgresql://", "postgresql+psycopg://")).close()
+        yield str(make_url(url).database)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    """A database of the test's own, as `database.url` takes it."""
+    with postgres.database(postgres_server, postgres_template) as url:
+        yield url
+
+
+@pytest.fixture
+def pg_settings(tmp_path: Path, postgres_url: str) -> Settings:
+    return load(environ=environ_of(tmp_path) | {"PODSIFT_DATABASE_URL": postgres_url})
+
+
+@pytest.fixture
+def pg(pg_settings: Settings) -> Iterator[Database]:
+    opened = open_database(pg_settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("pg", marks=pytest.mark.postgres)])
+def db(request: pytest.FixtureRequest) -> Database:
+    """Each database in turn: what the product promises, both keep."""
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]

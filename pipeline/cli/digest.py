@@ -10,8 +10,9 @@ import click
 from pipeline.cli.shared import App, json_option, print_json, print_rows
 from pipeline.digest.compose import build as build_digest
 from pipeline.digest.compose import compose
+from pipeline.digest.work import sole_sender
 from pipeline.email.smtp import send_due
-from pipeline.engine.lock import only_one
+from pipeline.engine.lock import hold
 from pipeline.errors import UsageError
 from pipeline.insight.relate import same_reason
 from pipeline.store import digests, insights
@@ -52,7 +53,7 @@ def preview(app: App, email: str | None, open_: bool, html: bool, as_json: bool)
 @click.pass_obj
 def build(app: App, all_: bool) -> None:
     """Freeze the digests that are due and queue their mails."""
-    with app.database() as db:
+    with app.database() as db, hold(app.settings), sole_sender(db):
         with db.begin() as conn:
             people = digests.subscribers(conn) if all_ else digests.due(conn, app.clock.now())
         for who in people:
@@ -76,9 +77,7 @@ def send(app: App, dry_run: bool) -> int:
             return 0
         if app.settings.smtp.host is None:
             raise UsageError("No mail server is set", hint="set smtp.host in podsift.toml or PODSIFT_SMTP_HOST")
-        with only_one(app.settings.data_dir):
-            with db.begin() as conn:
-                mails.end_leases(conn)
+        with hold(app.settings), sole_sender(db):
             r = send_due(db, app.settings, app.clock)
     click.echo(f"sent {r.sent}, deferred {r.deferred}, failed {r.failed}, uncertain {r.uncertain}")
     return 5 if r.failed or r.uncertain else 0

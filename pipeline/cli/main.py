@@ -18,6 +18,7 @@ from pipeline.errors import PodsiftError
 
 # Loaded when called: `podsift --help` must not wait for onnxruntime.
 COMMANDS = {
+    "clock": "order what falls due (PostgreSQL)",
     "config": "settings as they are in force",
     "db": "the database's schema",
     "demo": "the whole way on the bundled sample shows",
@@ -25,6 +26,7 @@ COMMANDS = {
     "doctor": "check everything that a morning's digest needs",
     "episode": "episodes and where they stand",
     "feed": "the shows to follow",
+    "healthcheck": "a quick yes or no, for containers",
     "init": "write podsift.toml with a secret key",
     "insight": "find and list insights",
     "job": "what waits, runs or failed",
@@ -33,6 +35,7 @@ COMMANDS = {
     "subscriber": "who gets the digest",
     "transcript": "make and read transcripts",
     "up": "keep going: all parts in one process",
+    "worker": "do what waits in the queues (PostgreSQL)",
 }
 
 

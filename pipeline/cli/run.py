@@ -7,10 +7,10 @@ import click
 from pipeline.cli.progress import Bars
 from pipeline.cli.shared import App, console
 from pipeline.digest.work import morning
-from pipeline.engine.local import LocalEngine
-from pipeline.engine.lock import only_one
+from pipeline.engine.lock import hold
+from pipeline.engine.open import open_engine
 from pipeline.stages import Workshop
-from pipeline.store import episodes, outbox
+from pipeline.store import episodes
 
 
 @click.command()
@@ -19,9 +19,7 @@ def run(app: App) -> int:
     """One pass: poll what is due, process what waits, build and send the digests that are due, exit."""
     from pipeline.feed.poll import poll_due
 
-    with only_one(app.settings.data_dir), app.database() as db:
-        with db.begin() as conn:
-            outbox.end_leases(conn)
+    with hold(app.settings), app.database() as db:
         polled = poll_due(db, app.settings, app.clock)
         bad = [p for p in polled if p.error]
         click.echo(f"feeds polled {len(polled)}, new episodes {sum(p.new for p in polled)}, errors {len(bad)}")
@@ -34,7 +32,7 @@ def run(app: App) -> int:
         shop.sweep()
         try:
             with bars.progress:
-                LocalEngine(db, app.clock, shop.stages(), bars.report).run(until_idle=True)
+                open_engine(db, app.clock, shop.stages(), bars.report).run(until_idle=True)
         finally:
             shop.close()
         failed = [o for o in bars.outcomes if o[2] == "failed"]

@@ -1,21 +1,24 @@
-"""`podsift up`: everything in one process, with APScheduler as the clock."""
+"""`podsift up`: everything in one process, clock included."""
 
 from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 import click
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from pipeline.cli.shared import App
 from pipeline.digest.work import morning
-from pipeline.engine.local import LocalEngine
-from pipeline.engine.lock import only_one
-from pipeline.errors import PodsiftError
+from pipeline.engine.base import Engine
+from pipeline.engine.lock import hold
+from pipeline.engine.open import open_engine
+from pipeline.engine.ticks import EVERY_S, ClockThread, scheduler
+from pipeline.errors import UsageError
 from pipeline.stages import Workshop
-from pipeline.store import outbox
+from pipeline.store.database import Database
 
 log = logging.getLogger("podsift")
 
@@ -24,41 +27,69 @@ log = logging.getLogger("podsift")
 @click.pass_obj
 def up(app: App) -> None:
     """Keep going: poll feeds as they fall due, process episodes, send each digest at its hour. Ctrl-C stops it."""
-    from pipeline.feed.poll import poll_due
-
-    with only_one(app.settings.data_dir), app.database() as db:
-        with db.begin() as conn:
-            outbox.end_leases(conn)
+    with hold(app.settings), app.database() as db:
         shop = Workshop(app.settings, db, app.clock)
         shop.sweep()
-        engine = LocalEngine(db, app.clock, shop.stages())
-
-        def poll_tick() -> None:
-            for p in poll_due(db, app.settings, app.clock):
-                log.info("feed %s: %s", p.feed_id, p.error or p.why)
-            engine.wake()
-
-        def digest_tick() -> None:
-            try:
-                morning(db, app.settings, app.clock, log.info)
-            except PodsiftError as e:
-                log.error("sending pauses: %s", e)  # noqa: TRY400 - our own error says it all
-
-        # One instance a job: a slow poll is not started a second time beside itself; missed ticks become one.
-        clock = BackgroundScheduler(timezone="UTC", job_defaults={"max_instances": 1, "coalesce": True})
-        now = app.clock.now()
-        clock.add_job(poll_tick, "interval", seconds=60, next_run_time=now)
-        clock.add_job(digest_tick, "interval", seconds=60, next_run_time=now)
-
-        def stop(_signal: int, _frame: FrameType | None) -> None:
-            engine.stop()
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        clock.start()
+        does = chores(app, db)
+        engine = open_engine(db, app.clock, shop.stages(), chores=does)
         click.echo(f"podsift works on {app.settings.data_dir}; Ctrl-C ends it after the step in hand")
         try:
-            engine.run(until_idle=False)
+            with stopping(engine), _clock(app, db, engine, does) as clock:
+                engine.run(until_idle=False)
+            if isinstance(clock, ClockThread) and clock.error:
+                raise clock.error
         finally:
-            clock.shutdown(wait=True)
             shop.close()
+
+
+def chores(app: App, db: Database) -> dict[str, Callable[[], None]]:
+    """What the clock asks for, by name."""
+    from pipeline.feed.poll import poll_due
+
+    def poll() -> None:
+        with db.alone("poll") as mine:
+            for p in poll_due(db, app.settings, app.clock) if mine else ():
+                log.info("feed %s: %s", p.feed_id, p.error or p.why)
+
+    def digest() -> None:
+        try:
+            morning(db, app.settings, app.clock, log.info)
+        except UsageError as e:
+            log.info("%s", e)
+
+    return {"poll": poll, "digest": digest}
+
+
+@contextmanager
+def stopping(engine: Engine) -> Iterator[None]:
+    """Ctrl-C and SIGTERM let the step in hand end."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        engine.stop()
+
+    before = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+def _clock(
+    app: App, db: Database, engine: Engine, does: dict[str, Callable[[], None]]
+) -> AbstractContextManager[ClockThread | None]:
+    return ClockThread(db, app.clock, engine.stop) if db.on_postgres else _local_clock(app, engine, does)
+
+
+@contextmanager
+def _local_clock(app: App, engine: Engine, does: dict[str, Callable[[], None]]) -> Iterator[None]:
+    def poll() -> None:
+        does["poll"]()
+        engine.wake()
+
+    clock = scheduler(app.clock, [(EVERY_S, poll), (EVERY_S, does["digest"])])
+    clock.start()
+    try:
+        yield
+    finally:
+        clock.shutdown(wait=True)

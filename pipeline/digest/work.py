@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pipeline.clock import Clock
 from pipeline.digest.compose import build
 from pipeline.email.smtp import Sent, send_due
-from pipeline.errors import PodsiftError
+from pipeline.errors import PodsiftError, UsageError
 from pipeline.insight.relate import same_reason
 from pipeline.settings import Settings
-from pipeline.store import digests
+from pipeline.store import digests, outbox
 from pipeline.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -47,9 +48,24 @@ def build_due(db: Database, settings: Settings, clock: Clock, *, all_: bool = Fa
     return made
 
 
+@contextmanager
+def sole_sender(db: Database) -> Iterator[None]:
+    """Held by whoever builds or sends: two would race for the same mails. Raises UsageError when another one is at it.
+
+    On SQLite the caller holds the data folder.
+    """
+    with db.alone("mail") as mine:
+        if not mine:
+            raise UsageError("Another podsift builds or sends digests at this moment", hint="try again in a minute")
+        with db.begin() as conn:
+            outbox.end_leases(conn)
+        yield
+
+
 def morning(db: Database, settings: Settings, clock: Clock, say: Callable[[str], None]) -> tuple[Built, Sent]:
     """Build what is due and send what waits, telling each in a sentence."""
-    built = build_due(db, settings, clock)
-    sent = send_due(db, settings, clock)
+    with sole_sender(db):
+        built = build_due(db, settings, clock)
+        sent = send_due(db, settings, clock)
     say(f"digests built {len(built.digests)}, mails sent {sent.sent}, deferred {sent.deferred}, failed {sent.failed}")
     return built, sent

@@ -6,16 +6,14 @@ Crash recovery is starting: whatever waited in the database waits there still.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.clock import Clock
+from pipeline.engine.base import Report
 from pipeline.engine.step import Stage, step
 from pipeline.store import episodes
 from pipeline.store.database import Database
-
-Report = Callable[[str, int, str], None]
-"""(stage, episode id, outcome), called as each step ends; outcome `start` as it begins."""
 
 
 class LocalEngine:

@@ -9,6 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import UsageError
+from pipeline.settings import Settings
+
+
+@contextmanager
+def hold(settings: Settings) -> Iterator[None]:
+    """What work on an installation needs: the folder on SQLite. On PostgreSQL many work; rows say who does what."""
+    if settings.on_postgres:
+        yield
+    else:
+        with only_one(settings.data_dir):
+            yield
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +12,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from pipeline.clock import Clock
-from pipeline.errors import PermanentError, PodsiftError, TransientError, WaitingError
+from pipeline.errors import DatabaseAwayError, PermanentError, PodsiftError, TransientError, WaitingError
 from pipeline.store import episodes
 from pipeline.store.database import Database
 
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 RETRY_S = (60, 600, 3600, 6 * 3600)
 """Waits after the first, second, ... failed start, each with up to a fifth of jitter."""
 WAIT_S = 300
+COMMIT_AGAIN_S = (1, 4, 15, 30, 60)
+"""Waits between attempts to write finished work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,9 @@ def step(db: Database, clock: Clock, stage: Stage, episode_id: int) -> str:
         return _fail(db, stage, episode_id, f"gave up after {starts - 1} starts that did not finish")
     try:
         done = stage.run(episode_id)
-        with db.begin() as conn:
-            done.write(conn)
-            moved = episodes.advance(conn, episode_id, stage.name, stage.next)
+        moved = _commit(db, stage, episode_id, done)
+    except DatabaseAwayError:
+        raise  # not the episode's fault: nothing is written, and the engine says what happens now
     except PermanentError as e:
         return _fail(db, stage, episode_id, str(e))
     except WaitingError as e:
@@ -69,6 +72,21 @@ def step(db: Database, clock: Clock, stage: Stage, episode_id: int) -> str:
     if done.after and moved:
         done.after()
     return "done" if moved else "stale"
+
+
+def _commit(db: Database, stage: Stage, episode_id: int, done: Done) -> bool:
+    """Write the work and move the stage. An outage of a minute must not cost an hour of transcription."""
+    for wait in (*COMMIT_AGAIN_S, None):
+        try:
+            with db.begin() as conn:
+                done.write(conn)
+                return episodes.advance(conn, episode_id, stage.name, stage.next)
+        except DatabaseAwayError as e:
+            if wait is None:
+                raise
+            log.warning("episode %s: %s; its work is kept and written again in %s s", episode_id, e, wait)
+            time.sleep(wait)
+    raise AssertionError("unreachable")
 
 
 def _fail(db: Database, stage: Stage, episode_id: int, error: str) -> str:

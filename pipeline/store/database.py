@@ -1,22 +1,47 @@
-"""Opening the database, its transactions, and its schema's version."""
+"""Opening the database, its transactions, its locks, and its schema's version."""
 
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, NoSuchModuleError, OperationalError, ProgrammingError
 
-from pipeline.errors import ConfigError, TransientError
+from pipeline.errors import ConfigError, DatabaseAwayError
 from pipeline.resources import resource
 from pipeline.settings import Settings
+
+WAKER = "podsift_waker"
+"""Execution option of a connection: a function that is told, inside the transaction, which episodes wait now."""
+
+
+class Hold:
+    """What `Database.alone` gives: true when the lock is ours."""
+
+    def __init__(self, mine: bool, session: Connection | None = None):
+        self._mine = mine
+        self._session = session
+
+    def __bool__(self) -> bool:
+        return self._mine
+
+    def lasts(self) -> bool:
+        """Whether the lock's session is alive still. Without it somebody else may hold the lock by now."""
+        if self._session is None:
+            return self._mine
+        try:
+            self._session.execute(text("SELECT 1"))
+        except (OperationalError, InterfaceError):
+            return False
+        return self._mine
 
 
 class Database:
@@ -24,11 +49,26 @@ class Database:
 
     def __init__(self, url: str):
         self.url = url
-        options: dict[str, Any] = {} if url.startswith("sqlite") else {"pool_pre_ping": True}
-        self.engine: Engine = create_engine(url, **options)
-        if url.startswith("sqlite"):
+        try:
+            self.engine: Engine = create_engine(url, **_options(url))
+        except (ImportError, NoSuchModuleError) as e:
+            raise ConfigError(
+                "PostgreSQL's driver is not installed", why=str(e), hint="pip install 'podsift[postgres]'"
+            ) from e
+        self.on_postgres = self.engine.dialect.name == "postgresql"
+        if not self.on_postgres:
             event.listen(self.engine, "connect", _sqlite_connect)
             event.listen(self.engine, "begin", _sqlite_begin)
+        else:
+            event.listen(self.engine, "connect", _postgres_connect)
+            from pipeline.engine.queue import wake
+
+            self.engine = self.engine.execution_options(**{WAKER: wake})
+
+    @property
+    def conninfo(self) -> str:
+        """What libpq takes, with the password."""
+        return make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -36,13 +76,44 @@ class Database:
         try:
             with self.engine.begin() as conn:
                 yield conn
-        except OperationalError as e:
-            raise TransientError(
+        except (OperationalError, InterfaceError) as e:
+            raise DatabaseAwayError(
                 "The database did not answer", why=str(e.orig), hint="podsift doctor says what is wrong with it"
             ) from e
 
+    @contextmanager
+    def alone(self, name: str) -> Iterator[Hold]:
+        """Whether this process is the only one that does `name`, for as long as the block lasts.
+
+        PostgreSQL keeps such a lock for each session, so it ends with its process. On SQLite the folder's lock has
+        made sure of it before.
+        """
+        if not self.on_postgres:
+            yield Hold(True)
+            return
+        key = {"key": zlib.crc32(f"podsift {name}".encode())}
+        try:
+            session = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            mine = bool(session.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar())
+        except (OperationalError, InterfaceError) as e:
+            raise DatabaseAwayError("The database did not answer", why=str(e.orig)) from e
+        with session as conn:
+            try:
+                yield Hold(mine, conn)
+            finally:
+                if mine and not conn.invalidated:
+                    with suppress(OperationalError, InterfaceError):  # a session that is lost has let go already
+                        conn.execute(text("SELECT pg_advisory_unlock(:key)"), key)
+
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _options(url: str) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        return {}
+    # A stage in flight holds a connection for its lock and takes another one to write.
+    return {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 30, "connect_args": {"connect_timeout": 10}}
 
 
 def _sqlite_connect(dbapi: sqlite3.Connection, _record: object) -> None:
@@ -53,6 +124,13 @@ def _sqlite_connect(dbapi: sqlite3.Connection, _record: object) -> None:
 
 def _sqlite_begin(conn: Connection) -> None:
     conn.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _postgres_connect(dbapi: Any, _record: object) -> None:
+    # Nothing of ours waits for long inside a transaction, so one that does is stuck and must not hold others up.
+    for setting in ("idle_in_transaction_session_timeout = '10min'", "lock_timeout = '60s'"):
+        dbapi.execute(f"SET {setting}")
+    dbapi.commit()
 
 
 def _alembic(url: str) -> Config:
@@ -76,12 +154,22 @@ def version(db: Database) -> str | None:
 
 
 def upgrade(db: Database) -> None:
-    """Bring the schema up to date. Refuses one that is newer than the code."""
+    """Bring the schema up to date. Refuses one that is newer than the code. Only one process does it at a time."""
     require_known(db)
     config = _alembic(db.url)
     with db.engine.connect() as conn:
-        config.attributes["connection"] = conn
-        command.upgrade(config, "head")
+        if db.on_postgres:
+            # Held until the connection is closed; whoever waited here finds nothing left to do.
+            conn.execute(text("SELECT pg_advisory_lock(:key)"), {"key": zlib.crc32(b"podsift upgrade")})
+            conn.commit()
+        try:
+            config.attributes["connection"] = conn
+            command.upgrade(config, "head")
+        finally:
+            if db.on_postgres:
+                conn.rollback()
+                conn.execute(text("SELECT pg_advisory_unlock_all()"))
+                conn.commit()
 
 
 def require_known(db: Database) -> None:
@@ -98,21 +186,33 @@ def require_known(db: Database) -> None:
 
 def open_database(settings: Settings) -> Database:
     """Open the configured database with its schema up to date."""
-    if settings.on_postgres:
-        raise ConfigError(
-            "PostgreSQL is not supported yet",
-            why="this version's engine and locks work on SQLite alone",
-            hint="unset database.url (PODSIFT_DATABASE_URL)",
-        )
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    db = Database(settings.database_url)
+    return open_url(settings.database_url)
+
+
+def open_url(url: str) -> Database:
+    """Open a database by its SQLAlchemy URL, with its schema up to date. Raises ConfigError."""
+    db = Database(url)
     try:
         require_known(db)
         if version(db) != head():
             upgrade(db)
-    except OperationalError as e:
+    except (OperationalError, InterfaceError) as e:
         db.close()
         raise ConfigError(
-            "The database cannot be opened", why=str(e.orig), hint="check data_dir or PODSIFT_DATABASE_URL"
+            "The database cannot be opened", why=str(e.orig).strip(), hint="check data_dir or PODSIFT_DATABASE_URL"
         ) from e
+    except ProgrammingError as e:
+        db.close()
+        raise ConfigError(
+            "The database's schema cannot be brought up to date",
+            why=str(e.orig).strip(),
+            hint="PostgreSQL needs the pgvector extension, and a user who may create tables",
+        ) from e
+    except DBAPIError as e:
+        db.close()
+        raise ConfigError("The database cannot be used", why=str(e.orig).strip()) from e
+    except BaseException:
+        db.close()
+        raise
     return db

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from pipeline.episode.identity import StoredEpisodeKey
 from pipeline.errors import NotFoundError
 from pipeline.records import ParsedEpisode, Person, TranscriptLink
+from pipeline.store.database import WAKER
 from pipeline.store.tables import episode, feed
 
 STAGES = {
@@ -65,7 +66,9 @@ def add(
         "seen_at": now,
         "changed_at": now,
     }
-    return int(conn.execute(insert(episode).values(**row).returning(episode.c.id)).scalar_one())
+    made = int(conn.execute(insert(episode).values(**row).returning(episode.c.id)).scalar_one())
+    wake(conn, [made])
+    return made
 
 
 def edit(conn: Connection, episode_id: int, e: ParsedEpisode, now: datetime) -> None:
@@ -125,12 +128,42 @@ def waiting(conn: Connection, stage: str, now: datetime, limit: int = 50) -> lis
 
 def release_future(conn: Connection, now: datetime) -> int:
     """Let episodes whose date has come go on; returns how many."""
-    done = conn.execute(
+    query = (
         update(episode)
         .where(episode.c.stage == "future", episode.c.published <= now)
         .values(stage="download", error=None)
+        .returning(episode.c.id)
     )
-    return done.rowcount
+    ids = list(conn.execute(query).scalars())
+    wake(conn, ids)
+    return len(ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Wakeup:
+    """An episode that waits at a stage, and from when on it may run."""
+
+    episode_id: int
+    stage: str
+    at: datetime | None
+    backfill: bool
+
+
+def wake(conn: Connection, ids: Sequence[int]) -> None:
+    """Tell the job queue, in the same transaction, what waits now. Without a queue (SQLite) nobody listens."""
+    waker = conn.get_execution_options().get(WAKER)
+    if waker is None or not ids:
+        return
+    waker(conn, wakeups(conn, ids))
+
+
+def wakeups(conn: Connection, ids: Sequence[int] | None = None) -> list[Wakeup]:
+    """What waits, of these episodes or of all."""
+    columns = (episode.c.id, episode.c.stage, episode.c.retry_at, episode.c.backfill)
+    query = select(*columns).where(episode.c.stage.in_(WAITING))
+    if ids is not None:
+        query = query.where(episode.c.id.in_(ids))
+    return [Wakeup(*row) for row in conn.execute(query.order_by(episode.c.backfill, episode.c.id))]
 
 
 def start(conn: Connection, episode_id: int, stage: str) -> int | None:
@@ -147,6 +180,13 @@ def start(conn: Connection, episode_id: int, stage: str) -> int | None:
     return conn.execute(query).scalar()
 
 
+def may_run(conn: Connection, episode_id: int, stage: str, now: datetime) -> bool:
+    """Whether an episode is at this stage and not put off."""
+    put_off = and_(episode.c.retry_at.is_not(None), episode.c.retry_at > now)
+    query = select(episode.c.id).where(episode.c.id == episode_id, episode.c.stage == stage, ~put_off)
+    return conn.execute(query).first() is not None
+
+
 def advance(conn: Connection, episode_id: int, stage: str, to: str, **values: Any) -> bool:
     """Compare-and-set of the stage column; False when somebody else moved it first."""
     query = (
@@ -154,7 +194,10 @@ def advance(conn: Connection, episode_id: int, stage: str, to: str, **values: An
         .where(episode.c.id == episode_id, episode.c.stage == stage)
         .values(stage=to, attempts=0, retry_at=None, **({"error": None} | values))
     )
-    return conn.execute(query).rowcount == 1
+    moved = conn.execute(query).rowcount == 1
+    if moved:
+        wake(conn, [episode_id])
+    return moved
 
 
 def put_off(conn: Connection, episode_id: int, stage: str, retry_at: datetime, error: str, *, counts: bool) -> None:
@@ -163,6 +206,7 @@ def put_off(conn: Connection, episode_id: int, stage: str, retry_at: datetime, e
     if not counts:
         values["attempts"] = episode.c.attempts - 1
     conn.execute(update(episode).where(episode.c.id == episode_id, episode.c.stage == stage).values(**values))
+    wake(conn, [episode_id])
 
 
 def retry(conn: Connection, episode_id: int) -> str:
@@ -172,6 +216,7 @@ def retry(conn: Connection, episode_id: int) -> str:
     conn.execute(
         update(episode).where(episode.c.id == episode_id).values(stage=stage, attempts=0, retry_at=None, error=None)
     )
+    wake(conn, [episode_id])
     return stage
 
 

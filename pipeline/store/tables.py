@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -53,6 +54,29 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+DIMENSIONS = 384
+
+
+class Embedding(TypeDecorator[bytes]):
+    """DIMENSIONS float32 values, little endian, as bytes; pgvector's type on PostgreSQL."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(LargeBinary())
+        from pgvector.sqlalchemy import VECTOR
+
+        return dialect.type_descriptor(VECTOR(DIMENSIONS))
+
+    def process_bind_param(self, value: bytes | None, dialect: Any) -> Any:
+        return value if value is None or dialect.name != "postgresql" else np.frombuffer(value, "<f4")
+
+    def process_result_value(self, value: Any, dialect: Any) -> bytes | None:
+        return value if value is None or dialect.name != "postgresql" else np.asarray(value, "<f4").tobytes()
+
+
 def _id() -> Column[int]:
     return Column("id", Integer, primary_key=True)
 
@@ -81,7 +105,18 @@ feed = Table(
     Column("moved_url", Text),
     Column("moved_since", UtcDateTime),
     Column("added_at", UtcDateTime, nullable=False),
+    Column("filters", JSON(none_as_null=True)),
+    Column("backfill", String(40)),  # none, last:N or since:DATE; unset is none
+    Column("credentials", Text),  # sealed by secretbox
+    Column("persons", JSON(none_as_null=True)),
     Index("ix_feed_due", "state", "next_poll_at"),
+)
+
+feed_tag = Table(
+    "feed_tag",
+    metadata,
+    Column("feed_id", ForeignKey("feed.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String(60), primary_key=True),
 )
 
 feed_poll = Table(
@@ -128,7 +163,13 @@ episode = Table(
     Column("audio_sha256", String(64)),
     Column("audio_bytes", Integer),
     Column("audio_s", Float),
+    Column("explicit", Boolean),
+    Column("chapters", JSON(none_as_null=True)),
+    Column("soundbites", JSON(none_as_null=True)),
+    Column("same_as", Integer, index=True),  # the episode this one repeats; its reason stands in `error`
+    Column("taken_at", UtcDateTime, index=True),  # when the daily budget of audio hours let it go on
     UniqueConstraint("feed_id", "key"),
+    Index("ix_episode_published", "published"),
     Index("ix_episode_waiting", "stage", "retry_at"),
 )
 
@@ -182,9 +223,7 @@ insight = Table(
     Column("revision", Text),
     Column("quantisation", Text),
     Column("prompt_version", Text),
-    Column(
-        "vector", LargeBinary
-    ),  # float32, little endian, 384 values; pgvector's column stands beside it on PostgreSQL
+    Column("vector", Embedding),
     Column("made_at", UtcDateTime, nullable=False, index=True),
 )
 
@@ -248,7 +287,7 @@ ledger = Table(
     Column("insight_id", Integer, primary_key=True),
     Column("text_key", String(64), nullable=False),
     Column("text", Text, nullable=False),
-    Column("vector", LargeBinary),
+    Column("vector", Embedding),
     Column("at", UtcDateTime, nullable=False),
     UniqueConstraint("subscriber_id", "text_key"),
 )

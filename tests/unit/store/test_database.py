@@ -14,27 +14,27 @@ from tests.conftest import NOW
 from tests.fakes.rows import add_insights
 
 
-def test_migrations_and_tables_agree(db: Database) -> None:
-    with db.engine.connect() as conn:
+def test_migrations_and_tables_agree(sqlite: Database) -> None:
+    with sqlite.engine.connect() as conn:
         found = compare_metadata(MigrationContext.configure(conn), metadata)
     assert [d for d in found if "insight_fts" not in str(d)] == []
 
 
-def test_a_newer_schema_is_refused(db: Database, settings: Settings) -> None:
-    with db.begin() as conn:
+def test_a_newer_schema_is_refused(sqlite: Database, settings: Settings) -> None:
+    with sqlite.begin() as conn:
         conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(ConfigError, match="newer"):
         database.open_database(settings)
 
 
-def test_sqlite_is_set_up(db: Database) -> None:
-    with db.begin() as conn:
+def test_sqlite_is_set_up(sqlite: Database) -> None:
+    with sqlite.begin() as conn:
         said = [conn.exec_driver_sql(f"PRAGMA {p}").scalar() for p in ("journal_mode", "foreign_keys", "busy_timeout")]
     assert said == ["wal", 1, 10000]
 
 
-def test_full_text_follows_the_insights(db: Database) -> None:
-    with db.begin() as conn:
+def test_full_text_follows_the_insights(sqlite: Database) -> None:
+    with sqlite.begin() as conn:
         add_insights(conn, NOW, ["Queues lie about lateness."])
         hit = "SELECT count(*) FROM insight_fts WHERE insight_fts MATCH 'lateness'"
         assert conn.exec_driver_sql(hit).scalar() == 1
@@ -42,6 +42,6 @@ def test_full_text_follows_the_insights(db: Database) -> None:
         assert conn.exec_driver_sql(hit).scalar() == 0
 
 
-def test_naive_times_are_refused(db: Database) -> None:
-    with pytest.raises(Exception, match="naive time"), db.begin() as conn:
+def test_naive_times_are_refused(sqlite: Database) -> None:
+    with pytest.raises(Exception, match="naive time"), sqlite.begin() as conn:
         add_insights(conn, NOW.replace(tzinfo=None), ["x"])

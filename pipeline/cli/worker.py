@@ -1,0 +1,49 @@
+"""`podsift worker`: does what waits in some queues. For PostgreSQL, beside one `podsift clock`."""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli.shared import App
+from pipeline.cli.up import chores, stopping
+from pipeline.engine.open import open_engine
+from pipeline.errors import UsageError
+from pipeline.stages import Workshop
+
+QUEUES = ("poll", "download", "transcribe", "extract", "digest")
+
+
+def require_postgres(app: App) -> None:
+    """Raise UsageError on SQLite, where one process does everything."""
+    if not app.settings.on_postgres:
+        raise UsageError(
+            "This part runs on PostgreSQL only",
+            why="on SQLite one process does everything",
+            hint="use podsift up, or set database.url (PODSIFT_DATABASE_URL)",
+        )
+
+
+@click.command()
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    type=click.Choice(QUEUES),
+    help="Take this one only (may be repeated).",
+)
+@click.pass_obj
+def worker(app: App, queues: tuple[str, ...]) -> None:
+    """Work on queues until it is stopped. Any number on any number of machines."""
+    require_postgres(app)
+    wanted = set(queues or QUEUES)
+    with app.database() as db:
+        shop = Workshop(app.settings, db, app.clock)
+        stages = [s for s in shop.stages() if s.name in wanted]
+        does = {name: do for name, do in chores(app, db).items() if name in wanted}
+        engine = open_engine(db, app.clock, stages, chores=does)
+        click.echo(f"works on {', '.join(q for q in QUEUES if q in wanted)}; Ctrl-C ends it after the step in hand")
+        try:
+            with stopping(engine):
+                engine.run(until_idle=False)
+        finally:
+            shop.close()
