@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-all check setup setup-dev lock pictures clean
+.PHONY: demo test test-all check setup setup-dev sglang lock pictures clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.run-ready ## the whole way on the bundled sample shows
@@ -38,12 +38,24 @@ $(VENV)/.dev-ready: $(VENV)/.run-ready requirements/dev.txt
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# SGLang in an environment of its own (about 10 GB): `make sglang`, then .venv-sglang/bin/python -m sglang.launch_server.
+# The lock is complete, and pip's resolver cannot take extras of locked packages in its hash mode: hence --no-deps.
+sglang: .venv-sglang/.ready
+.venv-sglang/.ready: requirements/sglang.txt
+	$(PYTHON) -m venv .venv-sglang
+	.venv-sglang/bin/python -m pip --disable-pip-version-check -q install --no-deps --require-hashes -r requirements/sglang.txt
+	.venv-sglang/bin/python -m pip --disable-pip-version-check check
+	@touch $@
+
 # Locks carry names, versions and hashes only: no index, no host. Needs uv (pip install uv).
 UVC := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 lock:
 	$(UVC) pyproject.toml requirements/build.in --extra offline -o requirements/run.txt
 	$(UVC) pyproject.toml requirements/build.in --extra offline --extra postgres --extra dev -c requirements/run.txt -o requirements/dev.txt
-	$(UVC) pyproject.toml requirements/build.in --extra offline --extra postgres -c requirements/dev.txt -o requirements/image.txt
+	$(UVC) pyproject.toml --extra offline --extra postgres -c requirements/dev.txt -o requirements/image.txt
+	$(UVC) pyproject.toml --extra offline --extra postgres --extra gpu -c requirements/image.txt -o requirements/gpu.txt
+	$(UVC) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+	$(UVC) requirements/sglang.in -o requirements/sglang.txt
 
 clean:
-	rm -rf $(VENV) demo-data dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis artefacts
+	rm -rf $(VENV) .venv-sglang demo-data dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis artefacts

@@ -13,6 +13,7 @@ The tree says what the engine does with a failure::
     │   ├── RefusedError         refused at the edge: private address, too large, not audio, hostile
     │   ├── GoneError            404/410: it is not there
     │   ├── ParseError           a document that cannot be read
+    │   │   └── ExhaustedError   reading it took more time or memory than a document may
     │   └── MailRefused          a 5xx answer for this recipient
     ├── UncertainError           it may or may not have happened: a person decides (mail after DATA)
     ├── ConfigError              a setting is missing or wrong (exit code 4)
@@ -117,6 +118,10 @@ class GoneError(PermanentError):
 
 class ParseError(PermanentError):
     """The document cannot be read."""
+
+
+class ExhaustedError(ParseError):
+    """Reading the document took more time or memory than it may."""
 
 
 class MailRefused(PermanentError):  # noqa: N818 - named for the SMTP reply class

@@ -1,4 +1,4 @@
-"""The guard on connections: which addresses may be reached, and how long a request may hold one.
+"""The guard on connections: which addresses and ports may be reached.
 
 The address is checked when the connection is made, with the address that is then used: a name that answers
 differently the second time (rebinding) gains nothing.
@@ -7,18 +7,9 @@ differently the second time (rebinding) gains nothing.
 from __future__ import annotations
 
 import ipaddress
-import math
 import socket
 import ssl
-import time
-from collections.abc import Iterable, Sequence
-from contextvars import ContextVar
-from typing import Any
-
-import anyio.to_thread
-import httpcore
-from httpcore._backends.anyio import AnyIOBackend
-from httpcore._backends.sync import SyncBackend
+from collections.abc import Iterable
 
 _REFUSED = [
     ipaddress.ip_network(n)
@@ -41,12 +32,19 @@ _ISATAP = (0x00005EFE, 0x02005EFE)
 MOST_ADDRESSES = 4
 """A name may list hundreds, each worth a connect timeout."""
 
-until: ContextVar[float] = ContextVar("until", default=math.inf)
-"""The `time.monotonic()` at which the synchronous request of this thread has to be over."""
+PORTS_OF_OTHERS = frozenset(
+    (1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110,
+     111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 445, 465, 512, 513, 514, 515, 526, 530, 531,
+     532, 540, 548, 554, 556, 563, 587, 601, 636, 853, 873, 989, 990, 993, 995, 1433, 1521, 1719, 1720, 1723, 2049,
+     2375, 2379, 3306, 3389, 3659, 4045, 4190, 5060, 5061, 5432, 5900, 6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669,
+     6679, 6697, 9200, 10080, 11211, 27017)
+)  # fmt: skip
+"""Ports of mail, names, files, chats and databases: the Fetch standard's bad ports and some servers that take any line
+for a command. No feed is there, and a request could be read as something else."""
 
 
-class Refusal(httpcore.ConnectError):
-    """Carries a refusal through httpx as what it is."""
+class Refusal(OSError):  # noqa: N818 - an answer, not a fault
+    """The guard's no."""
 
 
 def refusal(address: str) -> str | None:
@@ -71,19 +69,27 @@ def refusal(address: str) -> str | None:
 
 def allowed(host: str, port: int, allow_hosts: Iterable[str]) -> bool:
     """Whether the operator listed this host, as `host` or `host:port`; IPv6 as `[::1]` or `[::1]:8080`."""
-    listed = {entry.lower() for entry in allow_hosts}
+    listed = allow_hosts if isinstance(allow_hosts, frozenset) else listing(allow_hosts)
     name = f"[{host.lower()}]" if ":" in host else host.lower()
     return host.lower() in listed or name in listed or f"{name}:{port}" in listed
 
 
+def listing(allow_hosts: Iterable[str]) -> frozenset[str]:
+    """The operator's list in the form that `allowed` looks up without reading all of it."""
+    return frozenset(entry.lower() for entry in allow_hosts)
+
+
 def checked_addresses(host: str, port: int, allow_hosts: Iterable[str]) -> list[str]:
-    """Resolve a host and check every address; raises Refusal. One bad address refuses the name."""
+    """Resolve a host and check every address. Raises Refusal (one bad address refuses the name), else OSError."""
+    listed = allowed(host, port, allow_hosts)
+    if port in PORTS_OF_OTHERS and not listed:
+        raise Refusal(f"{host} is not reached: port {port} is not one of web servers")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as e:
-        raise httpcore.ConnectError(f"{host} has no address: {e}") from e
+        raise OSError(f"{host} has no address: {e}") from e
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    if not allowed(host, port, allow_hosts):
+    if not listed:
         for address in addresses:
             why = refusal(address)
             if why:
@@ -91,72 +97,19 @@ def checked_addresses(host: str, port: int, allow_hosts: Iterable[str]) -> list[
     return addresses[:MOST_ADDRESSES]
 
 
-def _left(timeout: float | None, error: type[httpcore.TimeoutException]) -> float | None:
-    """The timeout of one step, cut to what is left of the whole request."""
-    left = until.get() - time.monotonic()
-    if left <= 0:
-        raise error("the whole request took longer than it may")
-    return timeout if math.isinf(left) else min(left, timeout if timeout is not None else left)
+def is_literal(host: str) -> bool:
+    """Whether a host is an address already, so that nobody has to be asked for it."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
-class _TimedStream(httpcore.NetworkStream):
-    """A connection whose every step ends by the request's deadline: a server that drips bytes resets no clock."""
+def tls() -> ssl.SSLContext:
+    """Certificates are checked against the shipped roots, whatever the environment says."""
+    import certifi
 
-    def __init__(self, inner: httpcore.NetworkStream):
-        self._inner = inner
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _left(timeout, httpcore.WriteTimeout))
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        left = _left(timeout, httpcore.ConnectTimeout)
-        return _TimedStream(self._inner.start_tls(ssl_context, server_hostname, left))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
-
-class GuardedBackend(SyncBackend):
-    """Connects to checked addresses only."""
-
-    def __init__(self, allow_hosts: Sequence[str]):
-        self._allow = tuple(allow_hosts)
-
-    def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, *args: Any, **kwargs: Any
-    ) -> httpcore.NetworkStream:
-        *others, last = checked_addresses(host, port, self._allow)
-        for address in others:
-            left = _left(timeout, httpcore.ConnectTimeout)
-            try:
-                return _TimedStream(super().connect_tcp(address, port, left, *args, **kwargs))
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        left = _left(timeout, httpcore.ConnectTimeout)
-        return _TimedStream(super().connect_tcp(last, port, left, *args, **kwargs))
-
-
-class GuardedAsyncBackend(AnyIOBackend):
-    """The same for asyncio, where `asyncio.timeout` bounds the whole request."""
-
-    def __init__(self, allow_hosts: Sequence[str]):
-        self._allow = tuple(allow_hosts)
-
-    async def connect_tcp(self, host: str, port: int, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:
-        *others, last = await anyio.to_thread.run_sync(
-            checked_addresses, host, port, self._allow, abandon_on_cancel=True
-        )
-        for address in others:
-            try:
-                return await super().connect_tcp(address, port, *args, **kwargs)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return await super().connect_tcp(last, port, *args, **kwargs)
+    context = ssl.create_default_context(cafile=certifi.where())
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -39,6 +39,17 @@ class Chapter:
 
     start: float
     title: str
+    url: str | None = None
+    image_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Soundbite:
+    """One `podcast:soundbite`: start and duration in seconds."""
+
+    start: float
+    duration_s: float
+    title: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,7 @@ class ParsedEpisode:
     transcripts: tuple[TranscriptLink, ...] = ()
     persons: tuple[Person, ...] = ()
     chapters: tuple[Chapter, ...] = ()
+    soundbites: tuple[Soundbite, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +91,7 @@ class ParsedFeed:
     description: str | None = None
     image_url: str | None = None
     episodes: tuple[ParsedEpisode, ...] = ()
+    persons: tuple[Person, ...] = ()  # of the show; they stand for an episode that names none of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +110,14 @@ class FeedForUpdate:
     weekly_count: float | None = None
     """Episodes a week of this feed's recent past, for its poll interval."""
     ttl_minutes: int | None = None
-    moved_url: str | None = None
-    """The target of permanent redirects seen since `moved_since`."""
+    moved_url: str | None = None  # the target of permanent redirects seen since `moved_since`
     moved_since: datetime | None = None
+    credentials: str | None = None  # sealed; `feed.private` opens them
+    title: str | None = None
+    new_feed_url: str | None = None
+    """Where its document said, when it was last read, that it lives now."""
+    bad_sha256: str | None = None
+    """Version and hash of the document that ended its parser."""
 
 
 # --- transcript ------------------------------------------------------------------------------------------------------
@@ -115,8 +133,10 @@ class Sentence:
     text: str
     speaker: str | None = None
     mark: str | None = None
-    """None for ordinary talk; `sponsor` for spans that are never quoted."""
+    """None for ordinary talk; `sponsor`, `intro`, `outro` or `housekeeping` for what is never quoted."""
     segments: tuple[int, int] | None = None
+    reason: str | None = None
+    """Why it is marked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +153,10 @@ class Transcript:
     missing_speech_s: float = 0.0
     redone_s: float = 0.0
     quality: dict[str, Any] = field(default_factory=dict)
+    confidence: float | None = None
+    """Mean probability of the recognised words, 0..1; None where nothing was recognised."""
+    poor: str | None = None
+    """Why it is too poor to quote from; None when it is not."""
 
 
 # --- insight ---------------------------------------------------------------------------------------------------------
@@ -253,6 +277,18 @@ class Subscriber:
     created_at: datetime
     next_digest_at: datetime | None = None
     last_digest_date: str | None = None
+    days: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
+    """ISO weekdays that have a digest; 1 is Monday."""
+    wanted_topics: tuple[str, ...] = ()
+    muted_topics: tuple[str, ...] = ()
+    wanted_shows: tuple[int, ...] = ()
+    """Ids of feeds. Wanted ones come first among their like; muted ones never come."""
+    muted_shows: tuple[int, ...] = ()
+    paused_until: datetime | None = None
+    """With the state `paused`: when it ends by itself; None is when the person says so."""
+    confirmed_at: datetime | None = None
+    consent: dict[str, Any] = field(default_factory=dict)
+    """How and when the address came, and how it was confirmed."""
 
 
 @dataclass(frozen=True, slots=True)

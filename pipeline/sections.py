@@ -44,6 +44,9 @@ class FeedSettings(Section):
     max_new: Annotated[int, Field(ge=1)] = Field(
         10, description="at most so many episodes of a new feed are processed at first"
     )
+    max_pages: Annotated[int, Field(ge=1, le=100)] = Field(
+        3, description="pages of a new feed that splits its archive (rel=next) that are read when it is added"
+    )
 
 
 class AudioSettings(Section):
@@ -53,6 +56,9 @@ class AudioSettings(Section):
         2_000_000_000, description="downloads pause while the disk has less free space than this"
     )
     keep: bool = Field(False, description="keep audio after its transcript is stored")
+    daily_hours: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="hours of audio that are taken up in any 24 hours, fresh before old; 0 means no limit"
+    )
     timeout_s: Annotated[float, Field(gt=0)] = Field(3600.0, description="total time for one download")
 
 
@@ -81,6 +87,12 @@ class LlmSettings(Section):
     timeout_s: Annotated[float, Field(gt=0)] = Field(300.0, description="time for one answer of the language model")
     concurrency: Annotated[int, Field(ge=1, le=1024)] = Field(
         16, description="prompts at the language model's server at a time"
+    )
+    daily_tokens: Annotated[int, Field(ge=0)] = Field(
+        0, description="no episode is begun once so many tokens were used in a day (UTC); 0 means no limit"
+    )
+    fallback: bool = Field(
+        False, description="while the language model is away, select insights without it; the digest then says so"
     )
 
     @field_validator("url")
@@ -127,3 +139,65 @@ class SmtpSettings(Section):
     retry_minutes: Annotated[float, Field(ge=0)] = Field(
         30.0, description="a deferred mail is tried again no sooner than this"
     )
+    connections: Annotated[int, Field(ge=1, le=50)] = Field(2, description="connections to the mail server at a time")
+    per_domain: Annotated[int, Field(ge=1, le=50)] = Field(
+        2, description="at most so many mails at a time to one domain of recipients"
+    )
+    per_minute: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="at most so many mails a minute to the mail server, in short bursts; 0 means no limit"
+    )
+    breaker: Annotated[int, Field(ge=1)] = Field(
+        5, description="after so many 421 or 454 answers, or lost connections, in a row the server is left alone"
+    )
+    dkim_selector: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,60}[A-Za-z0-9])?$", description="selector of the DKIM key"
+    )
+    dkim_domain: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9.-]{1,250}$", description="domain that signs; unset is the sender's"
+    )
+    dkim_key: SecretStr | None = Field(None, description="RSA private key (PEM) that signs mails; unset sends unsigned")
+
+
+class BounceSettings(Section):
+    address: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,20}@[A-Za-z0-9.-]{1,250}$",
+        description="where bounces go, as bounce@example.org; each mail gets bounce+ID@example.org. Unset is off",
+    )
+    maildir: str | None = Field(None, description="maildir folder that bounces arrive in")
+    imap_host: str | None = Field(None, description="IMAP server (TLS) that holds the mailbox of bounces")
+    imap_port: Annotated[int, Field(ge=1, le=65535)] = Field(993, description="port of the IMAP server")
+    imap_username: str | None = Field(None, description="login name of that mailbox")
+    imap_password: SecretStr | None = Field(None, description="its password")
+    imap_folder: str = Field("INBOX", description="folder of that mailbox; read messages are left, marked as seen")
+    soft_limit: Annotated[int, Field(ge=1)] = Field(5, description="so many soft bounces within the window suppress")
+    soft_days: Annotated[int, Field(ge=1)] = Field(14, description="days of that window")
+
+
+class WebSettings(Section):
+    base_url: str | None = Field(
+        None,
+        description="public address of the web pages, for the links in mails, for example https://digest.example.org; "
+        "unset means mails carry no links to them",
+    )
+    host: str = Field("127.0.0.1", description="address that podsift web listens on")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="port that podsift web listens on")
+    operator_token: SecretStr | None = Field(
+        None, min_length=16, description="opens the operator pages under /ops (16 characters or more); unset closes it"
+    )
+    open_subscribe: bool = Field(False, description="anybody may subscribe on the page /subscribe")
+    public: bool = Field(
+        True, description="archive, transcripts and search are open to everybody; false leaves the links in mails only"
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.1", description="addresses of reverse proxies whose X-Forwarded-For is believed, separated by commas"
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _site_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", value):
+            raise ValueError("must be an http(s) address without a query")
+        return value.rstrip("/")

@@ -20,6 +20,9 @@ from pipeline.sections import (
     AudioSettings as AudioSettings,
 )
 from pipeline.sections import (
+    BounceSettings as BounceSettings,
+)
+from pipeline.sections import (
     DatabaseSettings as DatabaseSettings,
 )
 from pipeline.sections import (
@@ -36,6 +39,9 @@ from pipeline.sections import (
 )
 from pipeline.sections import (
     SmtpSettings as SmtpSettings,
+)
+from pipeline.sections import (
+    WebSettings as WebSettings,
 )
 from pipeline.sections import (
     WhisperSettings as WhisperSettings,
@@ -58,6 +64,8 @@ class Settings(Section):
     llm: LlmSettings = LlmSettings()  # type: ignore[call-arg]
     digest: DigestSettings = DigestSettings()  # type: ignore[call-arg]
     smtp: SmtpSettings = SmtpSettings()  # type: ignore[call-arg]
+    bounce: BounceSettings = BounceSettings()  # type: ignore[call-arg]
+    web: WebSettings = WebSettings()  # type: ignore[call-arg]
 
     @property
     def database_url(self) -> str:

@@ -6,9 +6,11 @@ A stage is a function of an episode id, runs outside a transaction and may run a
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -19,14 +21,20 @@ from pipeline import transport
 from pipeline.audio import download, probe, retain
 from pipeline.clock import Clock
 from pipeline.engine.step import Done, Stage
-from pipeline.errors import PermanentError, PodsiftError
+from pipeline.errors import PermanentError, PodsiftError, WaitingError
+from pipeline.feed import private
+from pipeline.feed.chapters import fetch_chapters
+from pipeline.feed.private import Credentials
 from pipeline.insight.base import Writer
-from pipeline.insight.relate import text_key
+from pipeline.insight.judge import Judge, Pair, Said
+from pipeline.insight.relate import GATE, text_key
 from pipeline.insight.toolbox import Toolbox
 from pipeline.records import EpisodeContext, Transcript
 from pipeline.settings import Settings
-from pipeline.store import episodes, insights, transcripts
+from pipeline.store import budget, episodes, feeds, insights, links, transcripts
 from pipeline.store.database import Database
+from pipeline.store.insights import Candidate
+from pipeline.store.links import Link, Neighbour
 from pipeline.transcript import publisher
 from pipeline.transcript.base import Transcriber
 from pipeline.transcript.make import from_publisher as from_document
@@ -34,6 +42,10 @@ from pipeline.transcript.make import make
 from pipeline.transcript.whisper import WhisperTranscriber
 
 MAX_TRANSCRIPT_BYTES = 10_000_000
+NEIGHBOURS = 8
+"""Earlier insights that each new one is compared with; a judge is asked about each that passes the gate."""
+COMPARED = timedelta(days=365)
+log = logging.getLogger(__name__)
 Progress = Callable[[str, int, float], None]
 """(stage, episode id, share done 0..1)."""
 
@@ -58,7 +70,7 @@ class Workshop:
 
     @cached_property
     def toolbox(self) -> Toolbox:
-        return Toolbox()
+        return Toolbox(self.settings.llm, db=self.db, clock=self.clock)
 
     @property
     def audio_dir(self) -> Path:
@@ -69,7 +81,8 @@ class Workshop:
         return (
             Stage("download", partial(download_audio, self), "transcribe", slots=4, retries=4),
             Stage("transcribe", partial(transcribe, self), "extract", slots=self.settings.whisper.slots, retries=3),
-            Stage("extract", partial(extract, self), "done", slots=1, retries=3),
+            Stage("extract", partial(extract, self), "relate", slots=1, retries=3),
+            Stage("relate", partial(relate, self), "done", slots=1, retries=3),
         )
 
     def sweep(self) -> int:
@@ -87,19 +100,38 @@ class Workshop:
         with self.db.begin() as conn:
             return episodes.get(conn, episode_id)
 
+    def credentials(self, row: dict[str, Any]) -> Credentials | None:
+        """What opens the feed of an episode row, when it is a private one. Raises ConfigError."""
+        with self.db.begin() as conn:
+            sealed = feeds.credentials(conn, row["feed_id"])
+        return None if sealed is None else private.unseal(sealed, self.settings)
+
+    def take_up(self, episode_id: int) -> None:
+        """Count an episode's audio against the day's hours. Raises WaitingError when they are used up."""
+        hours, now = self.settings.audio.daily_hours, self.clock.now()
+        if not hours:
+            return
+        with self.db.begin() as conn:
+            verdict = budget.take_up(conn, episode_id, hours, now)
+        if not verdict.admitted:
+            wait = (verdict.ask_at - now).total_seconds() if verdict.ask_at else None
+            raise WaitingError(verdict.reason, retry_after_s=wait)
+
     def tell(self, stage: str, episode_id: int, share: float) -> None:
         if self.progress:
             self.progress(stage, episode_id, min(max(share, 0.0), 1.0))
 
 
 def download_audio(shop: Workshop, episode_id: int) -> Done:
-    """Fetch the audio, hash it, read its duration."""
+    """Fetch the audio, hash it, read its duration; the chapters too. Waits when the day's audio hours are used up."""
     row = shop.row(episode_id)
+    shop.take_up(episode_id)
+    opened = shop.credentials(row)
     target = shop.audio_dir / str(episode_id)
-    with transport.client(shop.settings.feed) as client:
+    with transport.client(shop.settings.feed) as client, private.hiding(row["enclosure_url"] if opened else None):
         got = download.download(
             client,
-            row["enclosure_url"],
+            private.with_auth(row["enclosure_url"], opened),
             target,
             shop.settings.audio,
             progress=lambda n, total: shop.tell("download", episode_id, n / total if total else 0.0),
@@ -110,8 +142,21 @@ def download_audio(shop: Workshop, episode_id: int) -> Done:
         "audio_sha256": got.sha256,
         "audio_bytes": got.bytes,
         "audio_s": facts.duration_s,
-    }
+    } | chapters_of(shop, row, opened)
     return Done(lambda conn: episodes.note(conn, episode_id, values))
+
+
+def chapters_of(shop: Workshop, row: dict[str, Any], opened: Credentials | None) -> dict[str, Any]:
+    """The column of chapters that the episode's own document gives; without one the feed's stay."""
+    if not row["chapters_url"]:
+        return {}
+    try:
+        with transport.client(shop.settings.feed) as client, private.hiding(row["chapters_url"] if opened else None):
+            found = fetch_chapters(client, private.with_auth(row["chapters_url"], opened))
+    except PodsiftError as e:
+        log.info("episode %s goes without its chapters: %s", row["id"], e)
+        return {}
+    return {"chapters": [asdict(c) for c in found]} if found else {}
 
 
 def transcribe(shop: Workshop, episode_id: int) -> Done:
@@ -153,10 +198,12 @@ def transcribe(shop: Workshop, episode_id: int) -> Done:
 def from_publisher(shop: Workshop, row: dict[str, Any]) -> tuple[Transcript | None, list[str]]:
     """The first of the publisher's transcripts that passes its check, and why others did not."""
     refused: list[str] = []
+    opened = shop.credentials(row)
     for link in publisher.choose(episodes.links(row), row["feed_language"]):
         try:
-            with transport.client(shop.settings.feed) as client:
-                body = transport.get(client, link.url, max_bytes=MAX_TRANSCRIPT_BYTES, timeout_s=60).body
+            with transport.client(shop.settings.feed) as client, private.hiding(link.url if opened else None):
+                address = private.with_auth(link.url, opened)
+                body = transport.get(client, address, max_bytes=MAX_TRANSCRIPT_BYTES, timeout_s=60).body
             made = from_document(
                 body,
                 duration_s=row["audio_s"],
@@ -165,7 +212,7 @@ def from_publisher(shop: Workshop, row: dict[str, Any]) -> tuple[Transcript | No
                 language=link.language or row["feed_language"],
             )
         except PodsiftError as e:
-            refused.append(f"{transport.redact(link.url)}: {e}")
+            refused.append(f"{private.masked(link.url) if opened else transport.redact(link.url)}: {e}")
             continue
         return made, refused
     return None, refused
@@ -192,3 +239,32 @@ def extract(shop: Workshop, episode_id: int) -> Done:
         insights.save(conn, episode_id, found, keys, vectors, now)
 
     return Done(write)
+
+
+def relate(shop: Workshop, episode_id: int) -> Done:
+    """Say what each insight is to earlier ones that are near it, so that no digest has to ask."""
+    now = shop.clock.now()
+    with shop.db.begin() as conn:
+        near = links.neighbours(conn, episode_id, gate=GATE, k=NEIGHBOURS, since=now - COMPARED)
+    found = list(judged(shop.toolbox.judge, near))
+    return Done(lambda conn: links.replace(conn, episode_id, found, now))
+
+
+def judged(judge: Judge, near: Sequence[Neighbour]) -> Iterator[Link]:
+    """A link for each pair, in order. Raises WaitingError when the judge is away."""
+    pairs = [Pair(_said(n.newer), _said(n.earlier)) for n in near]
+    for n, verdict in zip(near, judge.decide(pairs), strict=True):
+        yield Link(
+            n.newer.insight.id,
+            n.earlier.insight.id,
+            verdict.kind,
+            verdict.reason,
+            n.cosine,
+            judge.name,
+            verdict.changed,
+        )
+
+
+def _said(c: Candidate) -> Said:
+    assert c.vector is not None
+    return Said(c.insight.title, c.insight.text, c.vector)

@@ -5,7 +5,7 @@ One hour of such floats is 230 MB and the recogniser copies them several times; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -41,6 +41,27 @@ def decode(path: Path, block_s: float) -> Iterator[Samples]:
         raise RefusedError(f"{path.name} holds no sound", why="nothing in it could be decoded")
     if parts:
         yield _floats(parts)
+
+
+def header_s(path: Path) -> float | None:
+    """Seconds that the file's header claims; None when it claims nothing. Raises RefusedError for what is not audio."""
+    with open_audio(path) as container:
+        duration = container.duration
+    return duration / av.time_base if duration and duration > 0 else None
+
+
+def stretches(path: Path, spans: Sequence[tuple[float, float]]) -> list[Samples]:
+    """The samples of each span (start and end in seconds), in one pass over the file; shorter where it ends before."""
+    found: list[list[Samples]] = [[] for _ in spans]
+    at, last = 0.0, max((end for _, end in spans), default=0.0)
+    for block in decode(path, 30.0):
+        for parts, (start, end) in zip(found, spans, strict=True):
+            begin, until = int(max(0.0, start - at) * SAMPLE_RATE), int(max(0.0, end - at) * SAMPLE_RATE)
+            parts.append(block[begin:until])
+        at += block.size / SAMPLE_RATE
+        if at >= last:
+            break
+    return [np.concatenate(parts) if parts else np.zeros(0, np.float32) for parts in found]
 
 
 def _pieces(path: Path) -> Iterator[NDArray[np.int16]]:

@@ -20,8 +20,8 @@ from pipeline.clock import SystemClock
 from pipeline.demo.samples import SampleServer
 from pipeline.demo.sink import MailSink
 from pipeline.digest.work import build_due
+from pipeline.email.delivery import send_due
 from pipeline.email.render import clock_time
-from pipeline.email.smtp import send_due
 from pipeline.engine.local import LocalEngine
 from pipeline.engine.lock import only_one
 from pipeline.errors import PodsiftError
@@ -29,7 +29,7 @@ from pipeline.records import StoredInsight, Subscriber
 from pipeline.schedule import next_digest
 from pipeline.settings import Settings
 from pipeline.stages import Workshop
-from pipeline.store import digests, episodes, feeds, insights, outbox
+from pipeline.store import episodes, feeds, insights, outbox, subscribers
 from pipeline.store.database import Database, open_database
 
 READER = "reader@demo.localhost"
@@ -142,7 +142,7 @@ def _demo(console: Console, db: Database, settings: Settings, base_url: str, dat
 
 
 def _reader(conn: Connection, settings: Settings, clock: SystemClock) -> Subscriber:
-    for known in digests.subscribers(conn):
+    for known in subscribers.listed(conn):
         return known
     now = clock.now()
     row = {
@@ -156,7 +156,7 @@ def _reader(conn: Connection, settings: Settings, clock: SystemClock) -> Subscri
         "created_at": now,
         "next_digest_at": next_digest(now, 7, 0, "UTC", None),
     }
-    return digests.add_subscriber(conn, row)
+    return subscribers.add(conn, row)
 
 
 def _show(console: Console, found: list[StoredInsight]) -> None:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import webbrowser
 from dataclasses import asdict
+from datetime import datetime
 
 import click
+from sqlalchemy import Connection
 
 from pipeline.cli.shared import App, json_option, print_json, print_rows
 from pipeline.digest.compose import build as build_digest
 from pipeline.digest.compose import compose
+from pipeline.digest.explain import explanation, overlap
+from pipeline.digest.replay import parse_weights
+from pipeline.digest.replay import replay as replay_day
 from pipeline.digest.work import sole_sender
-from pipeline.email.smtp import send_due
+from pipeline.email.delivery import send_due
 from pipeline.engine.lock import hold
 from pipeline.errors import UsageError
 from pipeline.insight.relate import same_reason
-from pipeline.store import digests, insights
+from pipeline.records import Subscriber
+from pipeline.store import digests, insights, subscribers
 from pipeline.store import outbox as mails
 
 
@@ -33,10 +39,7 @@ def digest() -> None:
 def preview(app: App, email: str | None, open_: bool, html: bool, as_json: bool) -> None:
     """What a subscriber would get now. Changes nothing."""
     with app.database() as db, db.begin() as conn:
-        people = [digests.find_subscriber(conn, email)] if email else digests.subscribers(conn)
-        if not people:
-            raise UsageError("There is nobody to show a digest for", hint="podsift subscriber add you@example.org")
-        made = compose(conn, people[0], app.settings, same_reason, app.clock.now())
+        made = compose(conn, _reader(conn, email), app.settings, same_reason, app.clock.now())
     if as_json:
         print_json(asdict(made.issue))
     elif open_:
@@ -55,7 +58,7 @@ def build(app: App, all_: bool) -> None:
     """Freeze the digests that are due and queue their mails."""
     with app.database() as db, hold(app.settings), sole_sender(db):
         with db.begin() as conn:
-            people = digests.subscribers(conn) if all_ else digests.due(conn, app.clock.now())
+            people = subscribers.listed(conn) if all_ else subscribers.due(conn, app.clock.now())
         for who in people:
             with db.begin() as conn:
                 made = build_digest(conn, who, app.settings, same_reason, app.clock.now())
@@ -106,3 +109,68 @@ def show(app: App, digest_id: int, html: bool, as_json: bool) -> None:
             print_json(row | {"insights": [asdict(i) for i in insights.of_digest(conn, digest_id)]})
             return
     click.echo(row["html"] if html else row["text"])
+
+
+@digest.command()
+@click.argument("digest_id", type=int)
+@json_option
+@click.pass_obj
+def explain(app: App, digest_id: int, as_json: bool) -> None:
+    """Why a digest has what it has: scores, reasons, and what just missed."""
+    with app.database() as db, db.begin() as conn:
+        told = digests.get(conn, digest_id)["explanation"]
+    if told is None:
+        raise UsageError(f"Digest {digest_id} was built before explanations were kept")
+    if as_json:
+        print_json(told)
+        return
+    relaxed = "; caps were relaxed, as the day was thin" if told["relaxed"] else ""
+    click.echo(f"{told['considered']} candidates, floor {told['floor']:g}{relaxed}")
+    columns = ("score", "title", "show", "writer", "reason")
+    click.echo("\nChosen")
+    print_rows(told["chosen"], columns, "Nothing.", False)
+    click.echo("\nJust missed")
+    print_rows(told["missed"], columns, "Nothing.", False)
+
+
+@digest.command()
+@click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The local day, as 2026-11-24.")
+@click.option("--to", "email", help="Whose digest (default: the first subscriber's).")
+@click.option("--weight", "weights", multiple=True, metavar="KIND:NAME=X", help="writer:, show: or topic: times X.")
+@click.option("--floor", type=float, help="Another floor.")
+@click.option("--count", type=click.IntRange(1, 50), help="Another number of insights.")
+@json_option
+@click.pass_obj
+def replay(
+    app: App,
+    day: datetime,
+    email: str | None,
+    weights: tuple[str, ...],
+    floor: float | None,
+    count: int | None,
+    as_json: bool,
+) -> None:
+    """What a day's digest would have been with other weights. Changes nothing."""
+    wanted = parse_weights(weights)
+    with app.database() as db, db.begin() as conn:
+        who = _reader(conn, email)
+        made = replay_day(conn, who, day.date(), app.settings, same_reason, wanted, floor, count)
+    told = explanation(made.selection, app.settings.digest.floor if floor is None else floor)
+    ids = [row["insight"] for row in told["chosen"]]
+    for row in told["chosen"]:
+        row["sent"] = "sent" if row["insight"] in made.sent else ""
+    if as_json:
+        print_json(told | {"sent": list(made.sent), "overlap": overlap(ids, made.sent)})
+        return
+    print_rows(told["chosen"], ("score", "title", "show", "writer", "sent"), "Nothing would have been sent.", False)
+    if made.sent:
+        click.echo(f"\n{len(set(ids) & set(made.sent))} of the {len(made.sent)} that were sent are among these.")
+    else:
+        click.echo("\nNo digest was sent that day.")
+
+
+def _reader(conn: Connection, email: str | None) -> Subscriber:
+    people = [subscribers.find(conn, email)] if email else subscribers.listed(conn)
+    if not people:
+        raise UsageError("There is nobody to show a digest for", hint="podsift subscriber add you@example.org")
+    return people[0]

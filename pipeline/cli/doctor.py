@@ -11,7 +11,7 @@ import click
 from pipeline.cli.shared import App, json_option, print_json
 from pipeline.email.smtp import connect
 from pipeline.errors import PodsiftError
-from pipeline.store import database, digests, episodes, feeds, outbox
+from pipeline.store import database, episodes, feeds, outbox, subscribers
 from pipeline.store.database import Database
 
 Result = tuple[str, str]
@@ -45,6 +45,40 @@ def check_whisper(app: App, _db: Database) -> Result:
     finally:
         transcriber.close()
     return "ok", "Whisper reads the test clip right"
+
+
+def check_llm(app: App, db: Database) -> Result:
+    import asyncio
+    import time
+
+    from pipeline.insight.llm import Label, ModelFacts, open_model
+    from pipeline.insight.llm_book import Book, start_of_day
+    from pipeline.store import llm_calls
+
+    if app.settings.llm.url is None:
+        return "off", "no language model is set; insights are selected without one (llm.url)"
+    book = Book(db, app.clock)
+
+    async def ask() -> tuple[ModelFacts, float, float]:
+        async with open_model(app.settings.llm, record=book.note, clock=app.clock) as model:
+            began = time.perf_counter()
+            question = "Is the sky blue on a clear day? Answer with one word, Yes or No."
+            (answer,) = await model.yes_no([question], Label("doctor"))
+            return model.facts, answer, time.perf_counter() - began
+
+    try:
+        facts, answer, seconds = asyncio.run(ask())
+    finally:
+        book.flush()
+    with db.begin() as conn:
+        spent = llm_calls.tokens_since(conn, start_of_day(app.clock.now()))
+    most = f" of {app.settings.llm.daily_tokens:,}" if app.settings.llm.daily_tokens else ""
+    context = f"{facts.context:,} tokens of context" if facts.context else "context unknown"
+    server = "SGLang" if facts.server == "sglang" else "an OpenAI-compatible server"
+    text = f"{facts.model} behind {server}, {context}, one question in {seconds:.1f} s, {spent:,}{most} tokens today"
+    if answer <= 0:
+        return "warn", text + "; it does not think that the sky is blue: serve an instruction-tuned model"
+    return "ok", text
 
 
 def check_smtp(app: App, _db: Database) -> Result:
@@ -83,7 +117,7 @@ def check_mail(_app: App, db: Database) -> Result:
 def check_clock(app: App, db: Database) -> Result:
     late = app.clock.now() - timedelta(minutes=10)
     with db.begin() as conn:
-        people = digests.subscribers(conn)
+        people = subscribers.listed(conn)
     behind = [p.email for p in people if p.next_digest_at is not None and p.next_digest_at < late]
     if behind:
         return "warn", f"{len(behind)} digests are overdue; is podsift up (or a cron job with podsift run) working?"
@@ -95,6 +129,7 @@ CHECKS: dict[str, Callable[[App, Database], Result]] = {
     "disk": check_disk,
     "embedding": check_embedding,
     "whisper": check_whisper,
+    "language model": check_llm,
     "mail server": check_smtp,
     "feeds": check_feeds,
     "jobs": check_jobs,

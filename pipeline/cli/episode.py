@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from pipeline.cli.shared import App, json_option, print_row, print_rows
+from pipeline.email.render import clock_time
+from pipeline.feed.private import masked
 from pipeline.store import episodes
 
 
@@ -21,7 +25,7 @@ def episode() -> None:
 def list_(app: App, stage: str | None, limit: int, as_json: bool) -> None:
     """Episodes, newest first."""
     with app.database() as db, db.begin() as conn:
-        rows = episodes.listed(conn, stage=stage, limit=limit)
+        rows = [_discreet(r) for r in episodes.listed(conn, stage=stage, limit=limit)]
     columns = ("id", "show", "title", "published", "stage", "error")
     print_rows(rows, columns, "No episodes yet. podsift feed add URL, then podsift run", as_json)
 
@@ -33,10 +37,32 @@ def list_(app: App, stage: str | None, limit: int, as_json: bool) -> None:
 def show(app: App, episode_id: int, as_json: bool) -> None:
     """One episode with everything that is known of it."""
     with app.database() as db, db.begin() as conn:
-        row = episodes.get(conn, episode_id)
+        row = _discreet(episodes.get(conn, episode_id))
     if not as_json:
         row["stage"] = f"{row['stage']} ({episodes.STAGES[row['stage']]})"
+        row |= _in_words(row)
     print_row(row, as_json)
+
+
+def _discreet(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a private feed without what stands in the queries of its addresses."""
+    if not row["private"]:
+        return row
+    shown = {k: masked(row[k]) for k in ("enclosure_url", "chapters_url", "link", "image_url") if row[k]}
+    return row | shown | {"transcripts": [t | {"url": masked(t["url"])} for t in row["transcripts"]]}
+
+
+def _in_words(row: dict[str, Any]) -> dict[str, str]:
+    people = [f"{p.name} ({p.role})" if p.role else p.name for p in episodes.persons(row)]
+    chapters = [f"{clock_time(c['start'])} {c['title']}" for c in row["chapters"] or ()]
+    bites = [f"{clock_time(s['start'])} {s['title'] or ''} ({s['duration_s']:.0f} s)" for s in row["soundbites"] or ()]
+    return {
+        "persons": ", ".join(people),
+        "feed_persons": ", ".join(p["name"] for p in row["feed_persons"] or ()),
+        "transcripts": ", ".join(t["url"] for t in row["transcripts"]),
+        "chapters": "; ".join(chapters),
+        "soundbites": "; ".join(bites),
+    }
 
 
 @episode.command()

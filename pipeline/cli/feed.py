@@ -7,14 +7,21 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.feed_add import add
+from pipeline.cli.feed_opml import export, import_
+from pipeline.cli.feed_rules import rekey, set_, tag
 from pipeline.cli.shared import App, json_option, print_json, print_row, print_rows
-from pipeline.errors import UsageError
-from pipeline.store import feeds
+from pipeline.feed.filters import described
+from pipeline.store import feeds, polls, twins
 
 
 @click.group()
 def feed() -> None:
     """The shows to follow."""
+
+
+for command in (add, import_, export, set_, tag, rekey):
+    feed.add_command(command)
 
 
 @feed.command()
@@ -29,43 +36,20 @@ def parse(path: Path, base_url: str, as_json: bool) -> None:
     print_json(feed_json(parse_feed(path.read_bytes(), base_url)))
 
 
-@feed.command()
-@click.argument("urls", nargs=-1, required=True)
-@click.pass_obj
-def add(app: App, urls: tuple[str, ...]) -> int:
-    """Follow shows by their feed address. Each is polled at once; nothing is kept of one that cannot be read."""
-    from pipeline.feed.poll import poll
-
-    failed = 0
-    with app.database() as db:
-        for url in urls:
-            if not url.startswith(("http://", "https://")):
-                raise UsageError(f"{url!r} is not a feed address", hint="give it as https://...")
-            with db.begin() as conn:
-                feed_id, new = feeds.add(conn, url, app.clock.now())
-            if not new:
-                click.echo(f"{url} is followed already (feed {feed_id})")
-                continue
-            (result,) = poll(db, app.settings, app.clock, [feed_id])
-            if result.error:
-                failed += 1
-                with db.begin() as conn:
-                    feeds.remove(conn, feed_id)
-                click.echo(f"not added: {url}\n  why: {result.error}", err=True)
-            else:
-                click.echo(f"feed {feed_id}: {result.title}: {result.why}")
-    return 0 if not failed else 1 if failed == len(urls) else 5
-
-
 @feed.command("list")
+@click.option("--tag", "tag_name", help="Only feeds with this tag.")
 @json_option
 @click.pass_obj
-def list_(app: App, as_json: bool) -> None:
-    """Every feed with its state."""
+def list_(app: App, tag_name: str | None, as_json: bool) -> None:
+    """Every feed with its state; `twin of` names the first feed of the same show."""
     with app.database() as db, db.begin() as conn:
-        rows = feeds.listed(conn)
-    columns = ("id", "title", "state", "episodes", "last_ok_at", "next_poll_at", "error")
-    print_rows(rows, columns, "No feeds yet. Add one: podsift feed add URL", as_json)
+        rows = feeds.listed(conn, tag_name.strip().lower() if tag_name else None)
+        same = twins.twins(conn) if len(rows) > 1 or tag_name else {}
+    for row in rows:
+        row["twin_of"] = same.get(row["id"])
+    shown = rows if as_json else [r | {"tags": ", ".join(r["tags"])} for r in rows]
+    columns = ("id", "title", "state", "episodes", "tags", "twin_of", "last_ok_at", "next_poll_at", "error")
+    print_rows(shown, columns, "No feeds yet. Add one: podsift feed add URL", as_json)
 
 
 @feed.command()
@@ -75,18 +59,29 @@ def list_(app: App, as_json: bool) -> None:
 def show(app: App, name: str, as_json: bool) -> None:
     """One feed, by id, address or title."""
     with app.database() as db, db.begin() as conn:
-        print_row(feeds.find(conn, name), as_json)
+        row = feeds.find(conn, name)
+        row["tags"] = feeds.tags_of(conn, row["id"]).get(row["id"], [])
+        row["twin_of"] = twins.twins(conn).get(row["id"])
+        rules = feeds.rules(conn, row["id"])
+    if not as_json:
+        row |= {"filters": described(rules.filters), "tags": ", ".join(row["tags"])}
+        row["persons"] = ", ".join(p["name"] for p in row["persons"] or ())
+    print_row(row, as_json)
 
 
 @feed.command()
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many polls.")
 @json_option
 @click.pass_obj
-def log(app: App, name: str, as_json: bool) -> None:
-    """The last polls of a feed."""
+def log(app: App, name: str | None, limit: int, as_json: bool) -> None:
+    """The last polls, of one feed or of all."""
     with app.database() as db, db.begin() as conn:
-        rows = feeds.polls(conn, feeds.find(conn, name)["id"])
-    print_rows(rows, ("at", "status", "bytes", "seconds", "new", "changed", "why"), "Not polled yet.", as_json)
+        rows = polls.recent(conn, feeds.find(conn, name)["id"] if name else None, limit)
+    for row in rows:
+        row["seconds"] = None if row["seconds"] is None else round(row["seconds"], 3)
+    columns = ("at", "show", "status", "bytes", "seconds", "new", "changed", "why")
+    print_rows(rows, columns, "Not polled yet.", as_json)
 
 
 @feed.command()

@@ -19,7 +19,13 @@ def insight() -> None:
 @insight.command()
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1, 100), help="At most so many insights.")
-@click.option("--writer", type=click.Choice(["selecting"]), default="selecting", show_default=True)
+@click.option(
+    "--writer",
+    type=click.Choice(["selecting", "moe"]),
+    default="selecting",
+    show_default=True,
+    help="moe asks the language model at llm.url.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (the only form so far).")
 @click.pass_obj
 def find(app: App, path: Path, top: int, writer: str, as_json: bool) -> None:
@@ -30,7 +36,9 @@ def find(app: App, path: Path, top: int, writer: str, as_json: bool) -> None:
     from pipeline.transcript.make import read_podcast_json
 
     transcript = read_podcast_json(path)
-    found = Toolbox().writer().find(transcript, EpisodeContext())
+    # The selecting writer needs no settings, so a wrong one must not stop it.
+    chosen = Toolbox().selecting if writer == "selecting" else Toolbox(app.settings.llm).moe
+    found = chosen.find(transcript, EpisodeContext())
     out = findings_json(found, transcript)
     out["insights"] = out["insights"][:top]
     print_json(out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pipeline.cli.shared import App, json_option, print_rows
+from pipeline.cli.shared import App, json_option, print_json, print_rows
 from pipeline.store import outbox as store
 
 
@@ -15,13 +15,35 @@ def outbox() -> None:
 
 @outbox.command("list")
 @click.option("--state", type=click.Choice(list(store.STATES)), help="Only those in this state.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many.")
 @json_option
 @click.pass_obj
-def list_(app: App, state: str | None, as_json: bool) -> None:
+def list_(app: App, state: str | None, limit: int, as_json: bool) -> None:
     """Mails, newest first."""
-    with app.database() as db, db.begin() as conn:
-        rows = store.listed(conn, state)
-    print_rows(rows, ("id", "recipient", "state", "attempts", "next_at", "reply"), "No mail yet.", as_json)
+    with app.database() as db, db.begin(reads=True) as conn:
+        rows = store.listed(conn, state, limit)
+    print_rows(rows, ("id", "recipient", "kind", "state", "attempts", "next_at", "reply"), "No mail yet.", as_json)
+
+
+@outbox.command()
+@click.argument("mail_id", type=int)
+@click.option("--raw", is_flag=True, help="Print the bytes that are sent.")
+@json_option
+@click.pass_obj
+def show(app: App, mail_id: int, raw: bool, as_json: bool) -> None:
+    """One mail: where it stands, what that means, what the server said last."""
+    with app.database() as db, db.begin(reads=True) as conn:
+        row = store.get(conn, mail_id)
+    message: bytes = row.pop("message")
+    if raw:
+        click.echo(message, nl=False)
+        return
+    row |= {"bytes": len(message), "means": store.STATES[row["state"]]}
+    if as_json:
+        print_json(row)
+        return
+    for name, value in row.items():
+        click.echo(f"{name:13} {'' if value is None else value}")
 
 
 @outbox.command()

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 NAMES = {"download": "downloading", "transcribe": "transcribing", "extract": "finding insights in"}
+NAMES |= {"relate": "comparing insights of"}
 
 
 class Bars:

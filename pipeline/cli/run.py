@@ -36,7 +36,9 @@ def run(app: App) -> int:
         finally:
             shop.close()
         failed = [o for o in bars.outcomes if o[2] == "failed"]
-        done = sum(1 for o in bars.outcomes if o[0] == "extract" and o[2] == "done")
-        click.echo(f"episodes finished {done}, failed {len(failed)}")
+        done = sum(1 for o in bars.outcomes if o[0] == "relate" and o[2] == "done")
+        waits = len({o[1] for o in bars.outcomes if o[2] == "waits"})
+        said = f", waiting {waits} (podsift job list says for what)" if waits else ""
+        click.echo(f"episodes finished {done}, failed {len(failed)}{said}")
         built, sent = morning(db, app.settings, app.clock, click.echo)
         return 5 if bad or failed or built.failed or sent.failed or sent.uncertain else 0

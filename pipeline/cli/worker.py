@@ -10,7 +10,7 @@ from pipeline.engine.open import open_engine
 from pipeline.errors import UsageError
 from pipeline.stages import Workshop
 
-QUEUES = ("poll", "download", "transcribe", "extract", "digest")
+QUEUES = ("poll", "download", "transcribe", "extract", "relate", "digest")
 
 
 def require_postgres(app: App) -> None:

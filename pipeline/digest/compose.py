@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from pipeline.digest.explain import explanation
 from pipeline.digest.select import SameIdea, Selection, select
+from pipeline.digest.taste import weighed
+from pipeline.digest.wishes import granted
 from pipeline.email import message
 from pipeline.email.render import Rendered, render
 from pipeline.records import DigestIssue, DigestItem, Subscriber
 from pipeline.schedule import local_date, next_digest
 from pipeline.settings import Settings
-from pipeline.store import digests, insights, outbox
+from pipeline.store import digests, feedback, insights, links, outbox, subscribers
+
+STALE = timedelta(hours=36)
+"""A digest that could not be sent for so long is old news, also where the next one is days away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +36,31 @@ def _counted(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+def _stood_in(writers: Sequence[str], settings: Settings) -> str | None:
+    """Says of how many insights the selecting writer stood in for the language model, where it may."""
+    n = writers.count("selecting")
+    if not n or settings.llm.url is None or not settings.llm.fallback:
+        return None
+    which = "All of these" if n == len(writers) else f"{n} of these {len(writers)}"
+    return f"{which} {'was' if n == 1 else 'were'} selected without the language model."
+
+
 def compose(conn: Connection, who: Subscriber, settings: Settings, same_idea: SameIdea, now: datetime) -> Composed:
     """Select and render what `who` would get now. Changes nothing."""
+    issue, chosen = choose(conn, who, settings, same_idea, now)
+    return Composed(issue, render(issue, who, settings), chosen)
+
+
+def choose(
+    conn: Connection, who: Subscriber, settings: Settings, same_idea: SameIdea, now: datetime
+) -> tuple[DigestIssue, Selection]:
+    """What `who` would get now, and how it came about. Changes nothing."""
     first = who.last_digest_date is None
     days = settings.digest.first_lookback_days if first else settings.digest.lookback_days
-    found = insights.candidates(conn, now - timedelta(days=days), now)
-    chosen = select(found, insights.had(conn, who.id), who.count, settings.digest.floor, same_idea)
+    found = granted(insights.candidates(conn, now - timedelta(days=days), now), who)
+    found = weighed(found, feedback.opinions(conn, who.id), settings.digest.floor)
+    judged = links.between(conn, [c.insight.id for c in found])
+    chosen = select(found, insights.had(conn, who.id), who.count, settings.digest.floor, same_idea, judged)
     n, episodes = len(chosen.chosen), len({c.insight.episode_id for c in found})
     thin = None
     if n < who.count:
@@ -44,13 +70,28 @@ def compose(conn: Connection, who: Subscriber, settings: Settings, same_idea: Sa
         )
     issue = DigestIssue(
         local_date=local_date(now, who.time_zone).isoformat(),
-        items=tuple(DigestItem(k, c.insight) for k, c in enumerate(chosen.chosen, 1)),
+        items=_items(conn, chosen),
         wanted=who.count,
         considered=len(found),
         episodes=episodes,
         thin_reason=thin,
+        note=_stood_in([c.insight.writer for c in chosen.chosen], settings),
     )
-    return Composed(issue, render(issue, who, settings), chosen)
+    return issue, chosen
+
+
+def _items(conn: Connection, chosen: Selection) -> tuple[DigestItem, ...]:
+    before = insights.by_id(conn, [link.earlier_id for link in chosen.updates.values()])
+    items = []
+    for k, c in enumerate(chosen.chosen, 1):
+        link = chosen.updates.get(c.insight.id)
+        if link is None or link.earlier_id not in before:
+            items.append(DigestItem(k, c.insight))
+            continue
+        earlier = before[link.earlier_id]
+        since = f"You had “{earlier.title}” ({earlier.show}, {earlier.published:%d %B %Y})."
+        items.append(DigestItem(k, c.insight, "update", f"{since} {link.changed}" if link.changed else since))
+    return tuple(items)
 
 
 def build(conn: Connection, who: Subscriber, settings: Settings, same_idea: SameIdea, now: datetime) -> int | None:
@@ -59,17 +100,20 @@ def build(conn: Connection, who: Subscriber, settings: Settings, same_idea: Same
     Digest, items, ledger, outbox row and the next due time commit together, so a crash leaves all of it or nothing.
     """
     today = local_date(now, who.time_zone).isoformat()
-    following = next_digest(now, who.hour, who.minute, who.time_zone, today)
+    following = next_digest(now, who.hour, who.minute, who.time_zone, today, who.days)
     if digests.exists(conn, who.id, today) is not None:
-        digests.schedule(conn, who.id, following, today)
+        subscribers.schedule(conn, who.id, following, today)
         return None
-    made = compose(conn, who, settings, same_idea, now)
-    if not made.issue.items:
+    issue, chosen = choose(conn, who, settings, same_idea, now)
+    if not issue.items:
         # Nothing new is no mail; the lookback of a first digest is kept until there is one to send.
-        digests.schedule(conn, who.id, following)
+        subscribers.schedule(conn, who.id, following)
         return None
-    r = made.rendered
-    digest_id = digests.freeze(conn, who, made.issue, made.selection.chosen, r.subject, r.html, r.text, now)
+    told = explanation(chosen, settings.digest.floor)
+    # The mail links to the digest, whose id is known once its row is there; so the looks follow the row.
+    digest_id = digests.freeze(conn, who, issue, chosen.chosen, "", "", "", now, told)
+    r = render(issue, who, settings, digest_id)
+    digests.print_(conn, digest_id, r.subject, r.html, r.text)
     mail = message.build(r, who, digest_id, settings, now)
     outbox.put(
         conn,
@@ -79,8 +123,8 @@ def build(conn: Connection, who: Subscriber, settings: Settings, same_idea: Same
         message_id=mail.message_id,
         message=mail.data,
         next_at=now,
-        expires_at=following,
+        expires_at=min(following, now + STALE),
         changed_at=now,
     )
-    digests.schedule(conn, who.id, following, today)
+    subscribers.schedule(conn, who.id, following, today)
     return digest_id

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from pipeline.insight.relate import near_verbatim
 from pipeline.store.insights import Candidate, Had, Vector
+from pipeline.store.links import Link, Pairs
 
 SameIdea = Callable[[str, Vector | None, str, Vector | None], str | None]
 """(text, vector, text, vector) -> why the two say the same, or None."""
@@ -39,48 +41,98 @@ class Selection:
     chosen: tuple[Candidate, ...]
     left: tuple[Left, ...]
     relaxed: bool
+    updates: Mapping[int, Link] = field(default_factory=dict)
+    """By the id of a chosen insight: the link that makes it an update of what the subscriber has had."""
 
 
 def select(
-    candidates: Sequence[Candidate], had: Sequence[Had], count: int, floor: float, same_idea: SameIdea
+    candidates: Sequence[Candidate],
+    had: Sequence[Had],
+    count: int,
+    floor: float,
+    same_idea: SameIdea,
+    links: Pairs | None = None,
 ) -> Selection:
     """Take the best `count`, never one the subscriber has had, never two that say the same.
 
-    One an episode and two a show; when that leaves fewer than `count`, two an episode and three a show. The floor
-    never gives: a thin day stays thin.
+    What a judge said of two (`links`) outweighs `same_idea`, which never outweighs nearly the same words: an idea that
+    the subscriber has had comes again only as an update. One an episode and two a show; when that leaves fewer than
+    `count`, two an episode and three a show. The floor never gives: a thin day stays thin.
     """
+    links = links or {}
+    told = _judged(same_idea, links)
     fresh: list[Candidate] = []
     left: list[Left] = []
     for c in sorted(candidates, key=lambda c: (-c.insight.score, c.insight.id)):
-        reason = _old(c, had, floor, same_idea)
+        reason = _old(c, had, floor, told)
         if reason:
             left.append(Left(c, reason))
         else:
             fresh.append(c)
-    chosen, rest = _fill([], fresh, STRICT, count, same_idea)
+    chosen, rest = _fill([], fresh, STRICT, count, told)
     relaxed = False
     if len(chosen) < count:
-        more, rest = _fill(chosen, [r.candidate for r in rest], RELAXED, count, same_idea)
+        more, rest = _fill(chosen, [r.candidate for r in rest], RELAXED, count, told)
         relaxed = len(more) > len(chosen)
         chosen = more
     chosen.sort(key=lambda c: (-c.insight.score, c.insight.id))
-    return Selection(tuple(chosen), tuple(left + rest), relaxed)
+    return Selection(tuple(chosen), tuple(left + rest), relaxed, _updates(chosen, had, links))
 
 
-def _old(c: Candidate, had: Sequence[Had], floor: float, same_idea: SameIdea) -> str | None:
+Told = Callable[[Candidate, "Candidate | Had"], str | None]
+"""Why the first says what the second says, or None."""
+
+
+def _judged(same_idea: SameIdea, links: Pairs) -> Told:
+    def told(c: Candidate, other: Candidate | Had) -> str | None:
+        other_id, text = (other.insight_id, other.text) if isinstance(other, Had) else _of(other)
+        if c.text_key == other.text_key:
+            return "the same words"
+        link = links.get(frozenset((c.insight.id, other_id)))
+        if link is not None and link.kind == "same":
+            return link.reason
+        if link is not None and _is_news(link, c, other):
+            return "nearly the same words" if near_verbatim(c.insight.text, text) else None
+        return same_idea(c.insight.text, c.vector, text, other.vector)
+
+    return told
+
+
+def _of(c: Candidate) -> tuple[int, str]:
+    return c.insight.id, c.insight.text
+
+
+def _is_news(link: Link, c: Candidate, other: Candidate | Had) -> bool:
+    """A judged difference. An update is news to who has had the earlier one; within one digest the newer is enough."""
+    if link.kind == "update":
+        return isinstance(other, Had) and link.newer_id == c.insight.id
+    return link.kind in ("disputes", "extends")
+
+
+def _updates(chosen: Sequence[Candidate], had: Sequence[Had], links: Pairs) -> dict[int, Link]:
+    found: dict[int, Link] = {}
+    for c in chosen:
+        for h in had:
+            link = links.get(frozenset((c.insight.id, h.insight_id)))
+            if link is not None and link.kind == "update" and link.newer_id == c.insight.id:
+                found[c.insight.id] = link
+    return found
+
+
+def _old(c: Candidate, had: Sequence[Had], floor: float, told: Told) -> str | None:
     if c.insight.score < floor:
         return f"score {c.insight.score:.2f} is below the floor {floor:.2f}"
     for h in had:
         if h.insight_id == c.insight.id or h.text_key == c.text_key:
             return "this subscriber has had it"
-        why = same_idea(c.insight.text, c.vector, h.text, h.vector)
+        why = told(c, h)
         if why:
             return f"says what this subscriber has had: {why}"
     return None
 
 
 def _fill(
-    start: Sequence[Candidate], pool: Sequence[Candidate], caps: Caps, count: int, same_idea: SameIdea
+    start: Sequence[Candidate], pool: Sequence[Candidate], caps: Caps, count: int, told: Told
 ) -> tuple[list[Candidate], list[Left]]:
     chosen = list(start)
     left: list[Left] = []
@@ -96,11 +148,7 @@ def _fill(
         elif shows[i.feed_id] >= caps.show:
             reason = f"already {caps.show} of this show"
         else:
-            twins = (
-                same_idea(i.text, c.vector, o.insight.text, o.vector) if c.text_key != o.text_key else "same words"
-                for o in chosen
-            )
-            why = next((w for w in twins if w), None)
+            why = next((w for o in chosen if (w := told(c, o))), None)
             reason = f"says what a better one says: {why}" if why else None
         if reason:
             left.append(Left(c, reason))

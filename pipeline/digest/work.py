@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from pipeline.clock import Clock
 from pipeline.digest.compose import build
-from pipeline.email.smtp import Sent, send_due
+from pipeline.email.delivery import Sent, send_due
 from pipeline.errors import PodsiftError, UsageError
 from pipeline.insight.relate import same_reason
 from pipeline.settings import Settings
-from pipeline.store import digests, outbox
+from pipeline.store import outbox, subscribers
 from pipeline.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Built:
 def build_due(db: Database, settings: Settings, clock: Clock, *, all_: bool = False) -> Built:
     """Build every digest that is due (`all_`: of everybody). One person's failure stops nobody else's."""
     with db.begin() as conn:
-        people = digests.subscribers(conn) if all_ else digests.due(conn, clock.now())
+        people = subscribers.listed(conn) if all_ else subscribers.due(conn, clock.now())
     made = Built()
     for who in people:
         try:

@@ -13,7 +13,9 @@ from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime
 from typing import Any
 
+from pipeline.email import dkim
 from pipeline.email.addresses import reply_address, sender_domain, unsubscribe_mailto
+from pipeline.email.links import links
 from pipeline.email.render import Rendered
 from pipeline.records import Subscriber
 from pipeline.settings import Settings
@@ -52,20 +54,39 @@ def one_line(text: str) -> str:
 def build(rendered: Rendered, who: Subscriber, digest_id: int, settings: Settings, now: datetime) -> Mail:
     """Serialise a digest. The same input gives the same bytes, so that a resend is recognised as the same mail."""
     domain = sender_domain(settings)
+    m = started(who.email, rendered.subject, f"digest.{digest_id}.{who.id}.{who.nonce[:8]}", settings, now)
+    m["List-Id"] = f"Podsift digest <digest.{domain}>"
+    ours = links(settings, who)
+    if ours is not None and ours.base.startswith("https://"):
+        m["List-Unsubscribe"] = f"<{ours.unsubscribe}>"
+        m["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    else:
+        m["List-Unsubscribe"] = f"<{unsubscribe_mailto(who, settings)}>"
+    m["List-Help"] = f"<mailto:{reply_address(settings)}?subject=help>"
+    if ours is not None and settings.web.public:
+        m["List-Archive"] = f"<{ours.base}/archive>"
+    m["Feedback-ID"] = f"digest:podsift:{domain}"
+    return finished(m, rendered.text, rendered.html, f"=_podsift_{digest_id}_{who.id}", settings, now)
+
+
+def started(to: str, subject: str, name: str, settings: Settings, now: datetime) -> EmailMessage:
+    """A message with what each of ours has; `name` becomes its Message-ID."""
     m = EmailMessage(policy=POLICY)
     m["From"] = settings.smtp.sender
-    m["To"] = who.email
+    m["To"] = to
     if settings.smtp.reply_to:
         m["Reply-To"] = settings.smtp.reply_to
-    m["Subject"] = one_line(rendered.subject)
+    m["Subject"] = one_line(subject)
     m["Date"] = format_datetime(now)
-    m["Message-ID"] = f"<digest.{digest_id}.{who.id}.{who.nonce[:8]}@{domain}>"
-    m["List-Id"] = f"Podsift digest <digest.{domain}>"
-    m["List-Unsubscribe"] = f"<{unsubscribe_mailto(who, settings)}>"
-    m["List-Help"] = f"<mailto:{reply_address(settings)}?subject=help>"
+    m["Message-ID"] = f"<{name}@{sender_domain(settings)}>"
     m["Auto-Submitted"] = "auto-generated"
-    m["Feedback-ID"] = f"digest:podsift:{domain}"
-    m.set_content(rendered.text, cte="quoted-printable")
-    m.add_alternative(rendered.html, subtype="html", cte="quoted-printable")
-    m.set_boundary(f"=_podsift_{digest_id}_{who.id}")
-    return Mail(str(m["Message-ID"]), m.as_bytes())
+    return m
+
+
+def finished(m: EmailMessage, text: str, html: str, boundary: str, settings: Settings, now: datetime) -> Mail:
+    """Text first, then HTML; serialised once, and those bytes signed where a key is set."""
+    m.set_content(text, cte="quoted-printable")
+    m.add_alternative(html, subtype="html", cte="quoted-printable")
+    m.set_boundary(boundary)
+    data = m.as_bytes()
+    return Mail(str(m["Message-ID"]), dkim.signed(data, settings.smtp, now) if dkim.configured(settings.smtp) else data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -10,6 +11,7 @@ import css_inline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.email.addresses import unsubscribe_mailto
+from pipeline.email.links import links
 from pipeline.errors import PermanentError
 from pipeline.records import DigestIssue, StoredInsight, Subscriber
 from pipeline.resources import resource
@@ -42,7 +44,7 @@ def web_link(url: str | None) -> str | None:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
+def environment() -> Environment:
     env = Environment(
         loader=FileSystemLoader(resource("templates") / "email"),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
@@ -57,8 +59,18 @@ def _environment() -> Environment:
 
 
 @lru_cache(maxsize=1)
-def _inliner() -> css_inline.CSSInliner:
+def inliner() -> css_inline.CSSInliner:
     return css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
+
+
+_DAYS = {1: "Mon", 2: "Tue", 3: "Wed", 4: "Thu", 5: "Fri", 6: "Sat", 7: "Sun"}
+
+
+def days_said(days: Sequence[int]) -> str:
+    """`every day`, `Mon to Fri`, or the days one by one."""
+    if len(set(days)) in (0, 7):
+        return "every day"
+    return "Mon to Fri" if set(days) == {1, 2, 3, 4, 5} else ", ".join(_DAYS[d] for d in sorted(set(days)))
 
 
 def repeats(insight: StoredInsight) -> bool:
@@ -66,8 +78,12 @@ def repeats(insight: StoredInsight) -> bool:
     return insight.text == insight.quote
 
 
-def render(issue: DigestIssue, who: Subscriber, settings: Settings) -> Rendered:
-    """Render an issue for one subscriber. Raises PermanentError above the size budget."""
+def render(issue: DigestIssue, who: Subscriber, settings: Settings, digest_id: int | None = None) -> Rendered:
+    """Render an issue for one subscriber; `digest_id` once it is known, for the link to the digest as it was sent.
+
+    Raises PermanentError above the size budget.
+    """
+    ours = links(settings, who)
     day = date.fromisoformat(issue.local_date)
     n = len(issue.items)
     subject = f"{issue.items[0].insight.title}" if n else "Nothing new today"
@@ -78,12 +94,15 @@ def render(issue: DigestIssue, who: Subscriber, settings: Settings) -> Rendered:
         "day": f"{day:%A}, {day.day} {day:%B %Y}",
         "headline": f"{_WORDS.get(n, str(n))} worth knowing" if n else "Nothing new today",
         "preheader": " · ".join(i.insight.title for i in issue.items[1:3]),
-        "unsubscribe": unsubscribe_mailto(who, settings),
+        "unsubscribe": ours.unsubscribe if ours else unsubscribe_mailto(who, settings),
+        "ours": ours,
+        "digest_id": digest_id,
+        "days": days_said(who.days),
         "who": who,
         "repeats": repeats,
     }
-    env = _environment()
-    html = _inliner().inline(env.get_template("digest.html.j2").render(values))
+    env = environment()
+    html = inliner().inline(env.get_template("digest.html.j2").render(values))
     text = env.get_template("digest.txt.j2").render(values)
     if len(html.encode()) > MAX_HTML_BYTES:
         raise PermanentError(

@@ -1,34 +1,16 @@
-"""Sending what the outbox holds, exactly once as far as SMTP can promise it (RFC 1047).
-
-`transmitting` is committed just before DATA. What fails before that is safe to try again; what fails after it, without
-an answer, is `uncertain` and waits for a person.
-"""
+"""The conversation with the mail server, one verb at a time."""
 
 from __future__ import annotations
 
+import re
 import smtplib
+import socket
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
-from email.utils import parseaddr
-from typing import Any
 
-from pipeline.clock import Clock
-from pipeline.errors import PausedError
-from pipeline.settings import Settings, SmtpSettings
-from pipeline.store import outbox
-from pipeline.store.database import Database
+from pipeline.email.reply import Reply, said
+from pipeline.settings import SmtpSettings
 
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What one pass over the outbox did."""
-
-    sent: int = 0
-    deferred: int = 0
-    failed: int = 0
-    uncertain: int = 0
+_PERIOD = re.compile(rb"(?m)^\.")
 
 
 def connect(smtp: SmtpSettings) -> smtplib.SMTP:
@@ -41,7 +23,10 @@ def connect(smtp: SmtpSettings) -> smtplib.SMTP:
     else:
         server = smtplib.SMTP(smtp.host, smtp.port, timeout=smtp.timeout_s)
     try:
-        server.ehlo()
+        if server.sock is not None:
+            # The last line of a mail is a small packet of its own, which must not wait for the others' receipts.
+            server.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        server.ehlo_or_helo_if_needed()
         if smtp.security == "starttls":
             server.starttls(context=tls)
             server.ehlo()
@@ -53,106 +38,44 @@ def connect(smtp: SmtpSettings) -> smtplib.SMTP:
     return server
 
 
-def send_due(
-    db: Database, settings: Settings, clock: Clock, *, opened: Callable[[SmtpSettings], smtplib.SMTP] = connect
-) -> Sent:
-    """Send every due mail over one connection. Raises PausedError when the server refuses us, not a recipient."""
-    if settings.smtp.host is None:
-        return Sent()
-    with db.begin() as conn:
-        outbox.recover(conn, clock.now())
-        outbox.expire(conn, clock.now())
-    tally = {"sent": 0, "deferred": 0, "failed": 0, "uncertain": 0}
-    server: smtplib.SMTP | None = None
-    try:
-        while True:
-            with db.begin() as conn:
-                mail = outbox.claim(conn, clock.now())
-            if mail is None:
-                break
-            try:
-                if server is None:
-                    server = opened(settings.smtp)
-            except (OSError, smtplib.SMTPException) as e:
-                _put_back(db, settings, clock, mail, f"could not connect: {e}")
-                if isinstance(e, smtplib.SMTPAuthenticationError):
-                    raise PausedError(
-                        "The mail server refused the login", hint="check smtp.username and smtp.password"
-                    ) from e
-                tally["deferred"] += 1
-                break
-            state = _deliver(db, settings, clock, server, mail)
-            tally[state] += 1
-            if state in ("uncertain", "deferred"):
-                server.close()
-                server = None
-    finally:
-        if server is not None:
-            _quit(server)
-    return Sent(**tally)
-
-
-def _quit(server: smtplib.SMTP) -> None:
+def disconnect(server: smtplib.SMTP) -> None:
+    """Say goodbye, or hang up."""
     try:
         server.quit()
     except (OSError, smtplib.SMTPException):
         server.close()
 
 
-def _put_back(db: Database, settings: Settings, clock: Clock, mail: dict[str, Any], reply: str) -> None:
-    at = clock.now() + timedelta(minutes=settings.smtp.retry_minutes)
-    with db.begin() as conn:
-        outbox.move(conn, mail["id"], mail["state"], "deferred", clock.now(), next_at=at, reply=reply, lease_until=None)
+def mail_from(server: smtplib.SMTP, sender: str) -> Reply:
+    """MAIL. Raises OSError or SMTPException when the line is lost, as the others do."""
+    return said(*server.mail(sender))
 
 
-def _deliver(db: Database, settings: Settings, clock: Clock, server: smtplib.SMTP, mail: dict[str, Any]) -> str:
-    """One conversation: MAIL, RCPT, commit, DATA. Returns the mail's new state."""
+def rcpt_to(server: smtplib.SMTP, recipient: str) -> Reply:
+    """RCPT."""
+    return said(*server.rcpt(recipient))
 
-    def end(state: str, before: str, reply: str) -> str:
-        with db.begin() as conn:
-            outbox.move(conn, mail["id"], before, state, clock.now(), reply=reply, lease_until=None)
-        return state
 
-    def defer(reply: str) -> str:
-        _put_back(db, settings, clock, mail, reply)
-        return "deferred"
+def data(server: smtplib.SMTP) -> Reply:
+    """The DATA command alone; nothing of the mail was sent yet."""
+    return said(*server.docmd("DATA"))
 
+
+def body(server: smtplib.SMTP, message: bytes) -> None:
+    """The mail without the dot that ends it: a server that did not get the dot cannot have taken the mail."""
+    quoted = _PERIOD.sub(b"..", message)
+    server.send(quoted if quoted.endswith(b"\r\n") else quoted + b"\r\n")
+
+
+def end(server: smtplib.SMTP) -> Reply:
+    """The dot, and the server's word on the mail."""
+    server.send(b".\r\n")
+    return said(*server.getreply())
+
+
+def reset(server: smtplib.SMTP) -> bool:
+    """Forget a mail that was refused; False when the line is lost."""
     try:
-        server.rset()
-        code, said = server.mail(parseaddr(settings.smtp.sender)[1])
-        if code >= 500:
-            defer(_said(code, said))
-            raise PausedError("The mail server refused the sender", why=_said(code, said), hint="check smtp.sender")
-        if code >= 400:
-            return defer(_said(code, said))
-        code, said = server.rcpt(mail["recipient"])
-        if code >= 500 and b"5.7." in said:
-            defer(_said(code, said))
-            raise PausedError("The mail server's policy refuses us", why=_said(code, said), hint="podsift doctor")
-        if code >= 500:
-            return end("failed", "claimed", _said(code, said))
-        if code >= 400:
-            return defer(_said(code, said))
-    except (OSError, smtplib.SMTPException) as e:
-        return defer(f"lost before DATA: {e}")
-    with db.begin() as conn:
-        if not outbox.move(conn, mail["id"], "claimed", "transmitting", clock.now()):
-            server.rset()
-            return "deferred"
-    mail["state"] = "transmitting"
-    try:
-        code, said = server.data(mail["message"])
-    except smtplib.SMTPDataError as e:  # the DATA command itself was refused: nothing was transmitted
-        return defer(_said(e.smtp_code, e.smtp_error)) if e.smtp_code < 500 else end("failed", "transmitting", str(e))
-    except (OSError, smtplib.SMTPException) as e:
-        return end("uncertain", "transmitting", f"lost after DATA: {e}")
-    if code >= 500:
-        return end("failed", "transmitting", _said(code, said))
-    if code >= 400:
-        return defer(_said(code, said))
-    return end("sent", "transmitting", _said(code, said))
-
-
-def _said(code: int, said: bytes | str) -> str:
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-    return f"{code} {text}"[:500]
+        return server.rset()[0] == 250
+    except (OSError, smtplib.SMTPException):
+        return False

@@ -85,9 +85,7 @@ def _tick_while(held: Callable[[], bool], made: BackgroundScheduler, stop: threa
     try:
         while not stop.wait(LOOK_S):
             if not held():
-                raise DatabaseAwayError(
-                    "The clock lost its lock", why="the database was away", hint="start it again"
-                )
+                raise DatabaseAwayError("The clock lost its lock", why="the database was away", hint="start it again")
     finally:
         made.shutdown(wait=True)
 

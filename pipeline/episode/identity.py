@@ -5,6 +5,7 @@ Never by URL alone where guids stay: of one real pair of snapshots 43 of 43 guid
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from datetime import datetime, timedelta
 from pipeline.records import ParsedEpisode
 
 SAME_DURATION_S = 600
+LONGEST_KEY = 2000
+"""Bytes."""
 MOST_TWINS = 50
 """How many stored episodes of the same title and day, or the same address, are compared with one: a hostile feed of
 one title would else cost the square of its length."""
@@ -43,8 +46,15 @@ class EpisodeIntent:
 
 
 def own_key(e: ParsedEpisode) -> str:
-    """The key an episode asks for: verbatim guid, else link, else enclosure URL."""
-    return e.guid or e.link or e.enclosure_url
+    """The key an episode asks for: verbatim guid, else link, else enclosure URL; of a very long one the hash."""
+    return bounded(e.guid or e.link or e.enclosure_url)
+
+
+def bounded(key: str) -> str:
+    """A key that fits into an index: PostgreSQL takes no more than 2,704 bytes, and one feed's guid may have any."""
+    if len(key) <= LONGEST_KEY // 4 or len(key.encode("utf-8", "replace")) <= LONGEST_KEY:
+        return key
+    return f"{key[:100]}#{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()}"
 
 
 def match(parsed: Sequence[ParsedEpisode], stored: Sequence[StoredEpisodeKey]) -> list[EpisodeIntent]:
@@ -60,9 +70,10 @@ def match(parsed: Sequence[ParsedEpisode], stored: Sequence[StoredEpisodeKey]) -
     found: list[StoredEpisodeKey | None] = [None] * len(parsed)
     for k, key in enumerate(keys):
         known = by_key.get(key)
-        if known is None and key == parsed[k].guid:
+        guid = parsed[k].guid
+        if known is None and guid and key == bounded(guid):
             # An episode that was healed before keeps its key, and is known by its present guid.
-            known = by_guid.get(key)
+            known = by_guid.get(guid)
         if known is not None and known.id not in taken:
             found[k] = known
             taken.add(known.id)
@@ -101,7 +112,7 @@ def _keys(parsed: Sequence[ParsedEpisode], stored: Iterable[str]) -> list[str]:
     known, used, keys = set(stored), set[str](), []
     for e in parsed:
         plain = own_key(e)
-        apart = f"{plain}|{e.enclosure_url}"
+        apart = bounded(f"{plain}|{e.enclosure_url}")
         keys.append(apart if plain in used or apart in known else plain)
         used.add(keys[-1])
     return keys

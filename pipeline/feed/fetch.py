@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import httpx
-
-from pipeline import transport
+from pipeline.answer import Body, fresh_for, retry_after
 from pipeline.errors import FetchError
 from pipeline.records import FeedForUpdate
 from pipeline.settings import FeedSettings
-from pipeline.transport import retry_after as retry_after
+from pipeline.urls import basic, redact
+from pipeline.wire import Deadline, Wire
 
 FULL_EVERY = timedelta(days=7)
 LONGEST_VALIDATOR = 1000
+LARGE = 1_000_000
+"""A body above this waits for room, as a hundred of the largest at once would fill the memory."""
+Room = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,67 +57,65 @@ def validator(value: str | None) -> str | None:
 
 
 async def fetch(
-    client: httpx.AsyncClient,
+    wire: Wire,
     feed: FeedForUpdate,
     settings: FeedSettings,
     auth: tuple[str, str] | None = None,
     *,
     now: datetime | None = None,
+    room: Room | None = None,
 ) -> FetchedFeed:
     """GET the feed. Raises FetchError and RefusedError; any status is an answer.
 
     `auth` is (user, password), sent to the feed's own origin only; `now` decides whether the request is conditional.
+    `room` is awaited once when the body turns out to be LARGE.
     """
     try:
-        async with asyncio.timeout(settings.timeout_s):
-            return await _fetch(client, feed, settings, auth, now or datetime.now(UTC))
+        async with Deadline(settings.timeout_s) as deadline:
+            return await _fetch(wire, feed, settings, auth, now or datetime.now(UTC), room, deadline)
     except TimeoutError as e:
-        raise FetchError(f"{transport.redact(feed.url)} took longer than {settings.timeout_s:.0f} s") from e
+        raise FetchError(f"{redact(feed.url)} took longer than {settings.timeout_s:.0f} s") from e
 
 
 async def _fetch(
-    client: httpx.AsyncClient, feed: FeedForUpdate, settings: FeedSettings, auth: tuple[str, str] | None, now: datetime
+    wire: Wire,
+    feed: FeedForUpdate,
+    settings: FeedSettings,
+    auth: tuple[str, str] | None,
+    now: datetime,
+    room: Room | None,
+    deadline: Deadline,
 ) -> FetchedFeed:
     began = time.monotonic()
     asked = conditions(feed, now)
-    sent = asked | (transport.basic(*auth) if auth else {})
-    async with transport.astream(client, feed.url, sent) as (r, hops):
+    sent = asked | (basic(*auth) if auth else {})
+    async with wire.stream(feed.url, sent, deadline=deadline) as (reply, hops):
         body: bytes | None = None
-        wire = 0
-        if r.status_code == 200:
-            incoming = transport.Body(feed.url, r, settings.max_bytes)
-            async for raw in r.aiter_raw():
+        packed = 0
+        if reply.status == 200:
+            incoming = Body(feed.url, reply.headers, settings.max_bytes)
+            async for raw in reply.raw():
                 incoming.add(raw)
-            body, wire = incoming.whole(), incoming.wire_bytes
-        fresh = r.headers.get("expires", "").strip() != "0"
+                if room is not None and incoming.bytes > LARGE:
+                    async with deadline.paused():
+                        await room()
+                    room = None
+            body, packed = incoming.whole(), incoming.wire_bytes
+        headers = reply.headers
+        fresh = headers.get("expires", "").strip() != "0"
         return FetchedFeed(
-            status=r.status_code,
+            status=reply.status,
             final_url=hops.final_url,
             permanent_url=hops.permanent_url,
             body=body,
             sha256=hashlib.sha256(body).hexdigest() if body is not None else None,
-            etag=validator(r.headers.get("etag")) if fresh else None,
-            last_modified=validator(r.headers.get("last-modified")) if fresh else None,
+            etag=validator(headers.get("etag")) if fresh else None,
+            last_modified=validator(headers.get("last-modified")) if fresh else None,
             bytes=len(body or b""),
             seconds=time.monotonic() - began,
-            content_type=r.headers.get("content-type"),
-            retry_after_s=retry_after(r.headers.get("retry-after"), r.headers.get("date")),
-            max_age_s=fresh_for(r.headers),
+            content_type=headers.get("content-type"),
+            retry_after_s=retry_after(headers.get("retry-after"), headers.get("date")),
+            max_age_s=fresh_for(headers),
             conditional=bool(asked),
-            wire_bytes=wire,
+            wire_bytes=packed,
         )
-
-
-def fresh_for(headers: Mapping[str, str]) -> float | None:
-    """Seconds for which an answer is fresh: max-age, else Expires relative to the server's own Date (RFC 9111)."""
-    found = max_age(headers.get("cache-control"))
-    return retry_after(headers.get("expires"), headers.get("date")) if found is None else found
-
-
-def max_age(value: str | None) -> float | None:
-    """max-age of a Cache-Control header."""
-    for part in (value or "").split(","):
-        name, _, number = part.strip().partition("=")
-        if name.lower() == "max-age" and number.strip('"').isdecimal():
-            return float(number.strip('"')[:9])
-    return None

@@ -44,6 +44,16 @@ class PodcastHandlers:
         if persons:
             persons[-1]["name"] = (name or "").strip()
 
+    def _start_podcast_soundbite(self: Any, attrs: dict[str, str]) -> None:
+        self._get_context().setdefault("podcast_soundbites", []).append(dict(attrs))
+        self.push("podcast_soundbite_title", 1)
+
+    def _end_podcast_soundbite(self: Any) -> None:
+        title = self.pop("podcast_soundbite_title")
+        found = self._get_context().get("podcast_soundbites")
+        if found:
+            found[-1]["title"] = (title or "").strip()
+
     def _start_podcast_liveitem(self: Any, _attrs: dict[str, str]) -> None:
         # An item of its own, so that nothing of it reaches the channel; the mark keeps it out of the episodes. It is
         # not taken out at its end: malformed feeds have ends without a start, which would take a real episode out.

@@ -14,11 +14,13 @@ from pipeline.clock import iso_z
 from pipeline.errors import ParseError
 from pipeline.feed.namespace import LIVE, register
 from pipeline.feed.values import parse_date, parse_duration
-from pipeline.records import Chapter, ParsedEpisode, ParsedFeed, Person, TranscriptLink
-from pipeline.transport import redact
+from pipeline.records import Chapter, ParsedEpisode, ParsedFeed, Person, Soundbite, TranscriptLink
+from pipeline.urls import redact
 
 AUDIO = (".mp3", ".m4a", ".m4b", ".aac", ".ogg", ".oga", ".opus", ".flac", ".wav", ".mp2", ".wma", ".aif", ".aiff")
 MAX_TEXT = 20_000
+MAX_EPISODES = 20_000
+MAX_PERSONS, MAX_CHAPTERS, MAX_SOUNDBITES = 200, 1000, 100
 _REFERENCE = re.compile(rb"&#(?:x([0-9a-f]{1,12})|([0-9]{1,12}));", re.IGNORECASE)
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ def parse(body: bytes, base_url: str, content_type: str | None = None) -> Parsed
         description=_text(f.get("subtitle")),
         image_url=_url(image.get("href"), base_url),
         episodes=tuple(_episodes(d.entries, base_url)),
+        persons=_persons(f),
     )
 
 
@@ -121,6 +124,9 @@ def _episodes(entries: Any, base_url: str) -> list[ParsedEpisode]:
             continue
         if episode is not None:
             found.append(episode)
+        if len(found) == MAX_EPISODES:
+            log.warning("%s has more than %d episodes; the others are left out", redact(base_url), MAX_EPISODES)
+            break
     return found
 
 
@@ -151,17 +157,27 @@ def _episode(entry: Any, base_url: str) -> ParsedEpisode | None:
         explicit=None if explicit is None else explicit.lower() in ("true", "yes", "explicit"),
         chapters_url=_url(chapters.get("url"), base_url),
         transcripts=tuple(_transcripts(entry, base_url)),
-        persons=tuple(
-            Person(name, _text(p.get("role")), _text(p.get("href")), _text(p.get("group")), _text(p.get("img")))
-            for p in entry.get("podcast_persons", [])
-            if (name := _text(p.get("name")))
-        ),
+        persons=_persons(entry),
         chapters=tuple(
             # feedparser reads a start only with three decimals or none.
-            Chapter(start, title)
-            for c in (entry.get("psc_chapters") or {}).get("chapters", [])
+            Chapter(start, title, _url(c.get("href"), base_url), _url(c.get("image"), base_url))
+            for c in (entry.get("psc_chapters") or {}).get("chapters", [])[:MAX_CHAPTERS]
             if (start := parse_duration(c.get("start"))) is not None and (title := _text(c.get("title")))
         ),
+        soundbites=tuple(
+            Soundbite(start, length, _text(s.get("title")))
+            for s in entry.get("podcast_soundbites", [])[:MAX_SOUNDBITES]
+            if (start := parse_duration(s.get("starttime"))) is not None
+            and (length := parse_duration(s.get("duration")))
+        ),
+    )
+
+
+def _persons(context: Any) -> tuple[Person, ...]:
+    return tuple(
+        Person(name, _text(p.get("role")), _text(p.get("href")), _text(p.get("group")), _text(p.get("img")))
+        for p in context.get("podcast_persons", [])[:MAX_PERSONS]
+        if (name := _text(p.get("name")))
     )
 
 

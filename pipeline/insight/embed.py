@@ -41,16 +41,8 @@ class MiniLmEmbedder:
     def __init__(self, model_path: Path, vocab_path: Path, threads: int | None = None):
         """Loads 21 MB of weights; raises ConfigError when either file cannot be used. `threads` defaults to the
         cores this process may run on."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or _cores()
-        options.inter_op_num_threads = 1
-        # Spinning threads would take a core from the transcriber that runs beside us.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(model_path), options, providers=["CPUExecutionProvider"]
-            )
+            self._session: Any = open_session(model_path, threads)
             self._tokenizer = BertWordPieceTokenizer(str(vocab_path), lowercase=True)
         except Exception as error:
             raise ConfigError(
@@ -89,6 +81,17 @@ class MiniLmEmbedder:
         mean = (hidden * weight).sum(axis=1) / weight.sum(axis=1)
         unit: Vectors = (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
         return unit
+
+
+def open_session(model: Path, threads: int | None = None) -> Any:
+    """An ONNX session on the CPU that leaves room for others; `threads` defaults to the cores at hand."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or _cores()
+    options.inter_op_num_threads = 1
+    # Spinning threads would take a core from the transcriber that runs beside us.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
 def _cores() -> int:

@@ -52,6 +52,7 @@ class LlmCall:
     """One request to the server. `prompt_tokens` include the `cached_tokens`; a list of prompts is summed up."""
 
     model: str
+    revision: str | None
     purpose: str
     prompt_version: str | None
     prompt_tokens: int | None

@@ -60,14 +60,14 @@ class SglangModel(OpenAiModel):
             refuse_empty(chat)
         if not chats or not await self._can_render():
             return await super().yes_no(prompts, label)
-        rendered = await together([self._tokens(chat) for chat in chats])
-        values = await self._generate(rendered[:1], label)
-        lists = [rendered[i : i + self._at_once] for i in range(1, len(rendered), self._at_once)]
-        for found in await together([self._generate(some, label) for some in lists]):
+        values = await self._ask(chats[:1], label)
+        lists = [chats[i : i + self._at_once] for i in range(1, len(chats), self._at_once)]
+        for found in await together([self._ask(some, label) for some in lists]):
             values += found
         return decided(values, self.wire)
 
-    async def _generate(self, rendered: Sequence[list[int]], label: Label) -> list[float | None]:
+    async def _ask(self, chats: Sequence[Sequence[Message]], label: Label) -> list[float | None]:
+        rendered = await together([self._tokens(chat) for chat in chats])
         body = {
             "input_ids": list(rendered),
             "sampling_params": {"max_new_tokens": 1, "temperature": 0, "regex": "(Yes|No)"},
@@ -84,7 +84,7 @@ class SglangModel(OpenAiModel):
         """Token ids as the chat template makes them. Raises RefusedError when they do not fit: a prompt that is too
         long would fail the whole list."""
         body = {"model": self.facts.model, "messages": plain(chat), **self.extra}
-        answer = await self.wire.post("/v1/tokenize", body)
+        answer = await self.wire.post("/v1/tokenize", body, prompts=0)
         ids = answer.get("tokens") if isinstance(answer, dict) else None
         if not isinstance(ids, list) or not ids or not all(type(i) is int for i in ids):
             raise AnswerError("The server's answer is no list of tokens")

@@ -79,9 +79,9 @@ class OpenAiModel:
         for temperature in (0.0, _AGAIN):
             async with self.recorded(label) as call:
                 body = {"max_tokens": tokens, "temperature": temperature, "seed": 1, "response_format": response_format}
-                answer = await self._chat(messages, **body)
-                call.usage = chat_usage(answer)
                 try:
+                    answer = await self._chat(messages, **body)
+                    call.usage = chat_usage(answer)
                     reply = read_chat(answer)
                     if reply.finish == "length":
                         call.outcome = "cut"
@@ -132,6 +132,7 @@ class OpenAiModel:
             self._record(
                 LlmCall(
                     self._facts.model,
+                    self._facts.revision,
                     label.purpose,
                     label.prompt_version,
                     used.prompt,

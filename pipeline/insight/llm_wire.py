@@ -1,4 +1,4 @@
-"""The conversation with a language model's server: plain httpx, bounded requests in flight, retries with backoff.
+"""The conversation with a language model's server: JSON, bounded requests in flight, retries with backoff.
 
 No address guard: the server is the operator's own, mostly on loopback. Which failure becomes which error decides
 whether an episode waits or is counted: a server that is away or full is waited for; one that breaks off or takes too
@@ -15,9 +15,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import httpx
-
 from pipeline.errors import AnswerError, ConfigError, PodsiftError, RefusedError, TransientError, WaitingError
+from pipeline.insight.llm_http import BrokenOffError, Connections, TooLongError, UnreachableError
 from pipeline.settings import LlmSettings
 from pipeline.transport import redact
 
@@ -27,10 +26,9 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 TIMED_OUT = 2
 """So many attempts that run into the time limit are enough."""
-CONNECT_S = 10.0
+LOOKS = 4
 LOOK_S = 15.0
 """For what costs no generation: which model, ready or not, token ids."""
-MAX_BYTES = 8_000_000
 START = "start it with podsift llm serve, or correct llm.url (PODSIFT_LLM_URL)"
 Pause = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
@@ -76,28 +74,24 @@ class Wire:
         """The address for messages, without a password."""
         self._pause = pause
         self._slots = Slots(settings.concurrency)
-        headers = {"Accept-Encoding": "identity"}
+        self._looks = Slots(LOOKS)
+        headers = {}
         if settings.api_key is not None:
             headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
-        self._client = httpx.AsyncClient(
-            headers=headers,
-            timeout=httpx.Timeout(None, connect=CONNECT_S),
-            trust_env=False,
-            limits=httpx.Limits(max_connections=None),
-        )
+        self._connections = Connections(self._root, headers)
 
     async def __aenter__(self) -> Wire:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._client.aclose()
+        await self._connections.close()
 
     async def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON (None when it is none) of something that costs no generation. Raises WaitingError."""
         try:
             async with asyncio.timeout(LOOK_S):
                 status, _, raw = await self._send("GET", path, None)
-        except (httpx.TransportError, TimeoutError) as e:
+        except (UnreachableError, BrokenOffError, TimeoutError) as e:
             raise self._away(e) from e
         if status in (429, 502, 503, 504):
             raise WaitingError(f"The language model at {self.shown} is starting or busy", why=_said(status, raw))
@@ -108,10 +102,11 @@ class Wire:
             return status, None
 
     async def post(self, path: str, body: Mapping[str, Any], *, prompts: int = 1) -> Any:
-        """The JSON answer to a request that carries so many prompts. Raises what LanguageModel says."""
+        """The JSON answer to a request that carries so many prompts; 0 for one that generates nothing and so does not
+        wait behind those that do. Raises what LanguageModel says."""
         data = json.dumps(body).encode()
         timeouts, broke_off, pause_s = 0, False, FIRST_PAUSE_S
-        async with self._slots.take(prompts):
+        async with self._slots.take(prompts) if prompts else self._looks.take(1):
             for left in reversed(range(ATTEMPTS)):
                 try:
                     async with asyncio.timeout(self.settings.timeout_s):
@@ -119,12 +114,12 @@ class Wire:
                     if status == 200:
                         return _json(raw)
                     failure = _Failure(self._refusal(path, status, raw), retry_after)
-                except (httpx.ConnectError, httpx.ConnectTimeout) as e:
+                except UnreachableError as e:
                     failure = _Failure(self._broke_off(e) if broke_off else self._away(e))
                 except TimeoutError:
                     timeouts += 1
                     failure = _Failure(self._too_slow())
-                except httpx.TransportError as e:
+                except BrokenOffError as e:
                     broke_off = True
                     failure = _Failure(self._broke_off(e))
                 if not left or timeouts == TIMED_OUT or not isinstance(failure.error, TransientError):
@@ -134,14 +129,11 @@ class Wire:
         raise AssertionError("unreachable: the last attempt raises or returns")
 
     async def _send(self, method: str, path: str, data: bytes | None) -> tuple[int, float | None, bytes]:
-        headers = {"Content-Type": "application/json"} if data is not None else {}
-        async with self._client.stream(method, self._root + path, content=data, headers=headers) as answer:
-            raw = bytearray()
-            async for chunk in answer.aiter_bytes():
-                raw += chunk
-                if len(raw) > MAX_BYTES:
-                    raise AnswerError(f"The language model at {self.shown} answered more than {MAX_BYTES:,} bytes")
-            return answer.status_code, _seconds(answer.headers.get("Retry-After")), bytes(raw)
+        try:
+            answer = await self._connections.request(method, path, data)
+        except TooLongError as e:
+            raise AnswerError(f"The answer of the language model at {self.shown} is endless") from e
+        return answer.status, _seconds(answer.headers.get("retry-after")), answer.body
 
     def _refusal(self, path: str, status: int, raw: bytes) -> PodsiftError:
         why = _said(status, raw)
@@ -167,8 +159,9 @@ class Wire:
         return WaitingError(f"The language model at {self.shown} is away", why=why, hint=START)
 
     def _broke_off(self, cause: BaseException) -> TransientError:
-        why = f"{type(cause).__name__}: {cause}".rstrip(": ")
-        return TransientError(f"The language model at {self.shown} broke off", why=why, hint="see the server's log")
+        return TransientError(
+            f"The language model at {self.shown} broke off", why=str(cause), hint="see the server's log"
+        )
 
     def _too_slow(self) -> TransientError:
         why = f"no answer within {self.settings.timeout_s:g} s"

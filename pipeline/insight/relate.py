@@ -169,9 +169,10 @@ def _shingles(text: str) -> frozenset[tuple[str, ...]]:
 
 
 def _word_overlap(a: str, b: str) -> float:
-    one, two = _stems(a), _stems(b)
+    one, two = stems(a), stems(b)
     return len(one & two) / max(1, min(len(one), len(two)))
 
 
-def _stems(text: str) -> set[str]:
+def stems(text: str) -> set[str]:
+    """The content words of a text, without their endings."""
     return {re.sub(r"(?:'s|ing|ed|es|s|ly|e)$", "", word) or word for word in content_words(text)}

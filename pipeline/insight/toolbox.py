@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import cached_property
 
 from pipeline import weights
+from pipeline.clock import Clock, SystemClock
+from pipeline.errors import ConfigError, WaitingError
 from pipeline.insight.base import Writer
 from pipeline.insight.embed import MiniLmEmbedder
+from pipeline.insight.judge import Judge, ModelJudge, StandInJudge, WordsJudge
+from pipeline.insight.llm import open_model
+from pipeline.insight.llm_book import Book
 from pipeline.insight.rank import Ranker
 from pipeline.insight.selecting import SelectingWriter
+from pipeline.insight.write import MoeWriter
+from pipeline.records import EpisodeContext, Findings, Origin, Transcript
 from pipeline.resources import resource
+from pipeline.settings import LlmSettings
+from pipeline.store.database import Database
+
+log = logging.getLogger(__name__)
 
 
 class Toolbox:
-    """Embedder, ranker and writer."""
+    """Embedder, ranker and writers. Without a database the calls to a served model are not kept."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        llm: LlmSettings | None = None,
+        *,
+        db: Database | None = None,
+        clock: Clock | None = None,
+        book: Book | None = None,
+    ) -> None:
         self._loading = threading.RLock()
+        self._llm, self._db, self._clock, self._given = llm, db, clock or SystemClock(), book
 
     @cached_property
     def embedder(self) -> MiniLmEmbedder:
@@ -33,6 +53,54 @@ class Toolbox:
     def selecting(self) -> Writer:
         return SelectingWriter(self.ranker, self.embedder)
 
+    @property
+    def moe(self) -> Writer:
+        """A writer for one run of work. Raises ConfigError without `llm.url`."""
+        if self._llm is None or self._llm.url is None:
+            raise ConfigError(
+                "No language model is set",
+                why="the moe writer needs a served one",
+                hint="set llm.url (PODSIFT_LLM_URL), or use the selecting writer",
+            )
+        return MoeWriter(self._llm, self.ranker, self.embedder, book=self._book(self._llm), clock=self._clock)
+
+    def _book(self, llm: LlmSettings) -> Book | None:
+        if self._given is not None or self._db is None:
+            return self._given
+        return Book(self._db, self._clock, llm.daily_tokens)
+
+    @property
+    def judge(self) -> Judge:
+        """What tells how a new insight stands to earlier ones: the served model where one is set, else words alone."""
+        llm = self._llm
+        if llm is None or llm.url is None:
+            return WordsJudge()
+        book = self._book(llm)
+        record = book.note if book is not None else None
+        asked = ModelJudge(lambda: open_model(llm, record=record, clock=self._clock), book)
+        return StandInJudge(asked, WordsJudge()) if llm.fallback else asked
+
     def writer(self) -> Writer:
-        """The writer of new insights."""
-        return self.selecting
+        """The writer of new insights: a served model's where one is set, else the selecting one."""
+        if self._llm is None or self._llm.url is None:
+            return self.selecting
+        return StandIn(self.moe, self.selecting) if self._llm.fallback else self.moe
+
+
+class StandIn:
+    """A writer for which another works while what it needs is away."""
+
+    def __init__(self, first: Writer, other: Writer):
+        self._first, self._other = first, other
+
+    @property
+    def origin(self) -> Origin:
+        return self._first.origin
+
+    def find(self, transcript: Transcript, context: EpisodeContext) -> Findings:
+        """Raises what the other one raises, and what of the first is no WaitingError."""
+        try:
+            return self._first.find(transcript, context)
+        except WaitingError as e:
+            log.warning("the selecting writer stands in: %s", e)
+            return self._other.find(transcript, context)

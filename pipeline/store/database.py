@@ -22,6 +22,9 @@ from pipeline.settings import Settings
 WAKER = "podsift_waker"
 """Execution option of a connection: a function that is told, inside the transaction, which episodes wait now."""
 
+READS = "podsift_reads"
+"""Execution option of a connection that only reads: on SQLite it waits for no writer, and none waits for it."""
+
 
 class Hold:
     """What `Database.alone` gives: true when the lock is ours."""
@@ -71,10 +74,11 @@ class Database:
         return make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
-        """A transaction that commits at the end and rolls back on an error."""
+    def begin(self, *, reads: bool = False) -> Iterator[Connection]:
+        """A transaction that commits at the end and rolls back on an error; `reads` when it writes nothing."""
+        engine = self.engine.execution_options(**{READS: True}) if reads else self.engine
         try:
-            with self.engine.begin() as conn:
+            with engine.begin() as conn:
                 yield conn
         except (OperationalError, InterfaceError) as e:
             raise DatabaseAwayError(
@@ -123,7 +127,7 @@ def _sqlite_connect(dbapi: sqlite3.Connection, _record: object) -> None:
 
 
 def _sqlite_begin(conn: Connection) -> None:
-    conn.exec_driver_sql("BEGIN IMMEDIATE")
+    conn.exec_driver_sql("BEGIN" if conn.get_execution_options().get(READS) else "BEGIN IMMEDIATE")
 
 
 def _postgres_connect(dbapi: Any, _record: object) -> None:

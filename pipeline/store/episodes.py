@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from pipeline.episode.identity import StoredEpisodeKey
+from pipeline.episode.twins import title_key
 from pipeline.errors import NotFoundError
 from pipeline.records import ParsedEpisode, Person, TranscriptLink
 from pipeline.store.database import WAKER
@@ -20,20 +21,21 @@ STAGES = {
     "download": "its audio is wanted",
     "transcribe": "audio is here, sentences are wanted",
     "extract": "sentences are here, insights are wanted",
+    "relate": "insights are here, what they are to earlier ones is wanted",
     "done": "insights are stored",
-    "skipped": "older than what this feed asks for; kept, not processed",
+    "skipped": "not asked for (too old, filtered, there already); kept, not processed, and the error says why",
     "failed": "gave up; the error says why, `podsift episode retry` starts again",
 }
 """Each stage with its meaning.
 
-    future ──► download ──► transcribe ──► extract ──► done
+    future ──► download ──► transcribe ──► extract ──► relate ──► done
                    │             │            │
                    └─────────────┴────────────┴──────► failed ──(retry)──► download
 
-`skipped` is where an old episode rests; `podsift episode retry` takes it in.
+`skipped` is where an unwanted episode rests; `podsift episode retry` takes it in.
 """
 
-WAITING = ("download", "transcribe", "extract")
+WAITING = ("download", "transcribe", "extract", "relate")
 
 
 def _values(e: ParsedEpisode) -> dict[str, Any]:
@@ -50,25 +52,62 @@ def _values(e: ParsedEpisode) -> dict[str, Any]:
         "image_url": e.image_url,
         "chapters_url": e.chapters_url,
         "transcripts": [{"url": t.url, "type": t.type, "language": t.language, "rel": t.rel} for t in e.transcripts],
-        "persons": [{"name": p.name, "role": p.role, "href": p.href} for p in e.persons],
+        "persons": [asdict(p) for p in e.persons],
+        "explicit": e.explicit,
+        "title_key": title_key(e.title),
+        "soundbites": [asdict(s) for s in e.soundbites] or None,
+        # A feed without chapters must not wipe out those that were fetched.
+        **({"chapters": [asdict(c) for c in e.chapters]} if e.chapters else {}),
     }
 
 
 def add(
-    conn: Connection, feed_id: int, key: str, e: ParsedEpisode, stage: str, error: str | None, now: datetime
+    conn: Connection,
+    feed_id: int,
+    key: str,
+    e: ParsedEpisode,
+    stage: str,
+    error: str | None,
+    now: datetime,
+    *,
+    backfill: bool = False,
+    same_as: int | None = None,
 ) -> int:
-    """Store a new episode at `stage`; `error` says why it is skipped."""
-    row = _values(e) | {
-        "feed_id": feed_id,
-        "key": key,
-        "stage": stage,
-        "error": error,
-        "seen_at": now,
-        "changed_at": now,
-    }
-    made = int(conn.execute(insert(episode).values(**row).returning(episode.c.id)).scalar_one())
+    """Store a new episode at `stage`; `error` says why it is skipped, `same_as` is the episode that it repeats."""
+    row = _row(feed_id, NewEpisode(key, e, stage, error, backfill, same_as), now)
+    made = int(conn.execute(insert(episode).returning(episode.c.id), row).scalar_one())
     wake(conn, [made])
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class NewEpisode:
+    """An episode as it is stored first: see `add`."""
+
+    key: str
+    episode: ParsedEpisode
+    stage: str
+    error: str | None = None
+    backfill: bool = False
+    same_as: int | None = None
+
+
+def add_all(conn: Connection, feed_id: int, new: Sequence[NewEpisode], now: datetime) -> None:
+    """Store new episodes of one feed, all of them at once."""
+    rows = [_row(feed_id, n, now) for n in new]
+    if not rows:
+        return
+    if WAKER in conn.get_execution_options():
+        wake(conn, list(conn.execute(insert(episode).returning(episode.c.id), rows).scalars()))
+    else:
+        # Without a queue nobody asks for the ids, and SQLite would return them row by row.
+        conn.execute(insert(episode), rows)
+
+
+def _row(feed_id: int, n: NewEpisode, now: datetime) -> dict[str, Any]:
+    of_its_own = {"key": n.key, "stage": n.stage, "error": n.error, "backfill": n.backfill, "same_as": n.same_as}
+    of_all = {"feed_id": feed_id, "seen_at": now, "changed_at": now, "chapters": None}
+    return of_all | _values(n.episode) | of_its_own
 
 
 def edit(conn: Connection, episode_id: int, e: ParsedEpisode, now: datetime) -> None:
@@ -83,10 +122,40 @@ def keys_of_feed(conn: Connection, feed_id: int) -> list[StoredEpisodeKey]:
     return [StoredEpisodeKey(**dict(r._mapping)) for r in rows]
 
 
+def of_feed(conn: Connection, feed_id: int) -> list[dict[str, Any]]:
+    """A feed's episodes whose date has come, newest first, as selecting needs them."""
+    names = ("id", "guid", "title", "published", "duration_s", "enclosure_url", "enclosure_type", "enclosure_length")
+    columns = [episode.c[n] for n in (*names, "explicit", "stage", "same_as")]
+    query = select(*columns).where(episode.c.feed_id == feed_id, episode.c.stage != "future")
+    return [dict(r._mapping) for r in conn.execute(query.order_by(episode.c.published.desc(), episode.c.id))]
+
+
+def take_back(conn: Connection, ids: Sequence[int]) -> int:
+    """Let skipped episodes go on as backfill; returns how many."""
+    taken = 0
+    for k in range(0, len(ids), 500):
+        query = (
+            update(episode)
+            .where(episode.c.id.in_(ids[k : k + 500]), episode.c.stage == "skipped")
+            .values(stage="download", backfill=True, error=None, attempts=0, retry_at=None)
+            .returning(episode.c.id)
+        )
+        done = list(conn.execute(query).scalars())
+        wake(conn, done)
+        taken += len(done)
+    return taken
+
+
 def get(conn: Connection, episode_id: int) -> dict[str, Any]:
     """One episode with its show's title and language. Raises NotFoundError."""
     query = (
-        select(episode, feed.c.title.label("show"), feed.c.language.label("feed_language"))
+        select(
+            episode,
+            feed.c.title.label("show"),
+            feed.c.language.label("feed_language"),
+            feed.c.persons.label("feed_persons"),
+            feed.c.credentials.is_not(None).label("private"),
+        )
         .join(feed, feed.c.id == episode.c.feed_id)
         .where(episode.c.id == episode_id)
     )
@@ -98,7 +167,8 @@ def get(conn: Connection, episode_id: int) -> dict[str, Any]:
 
 def listed(conn: Connection, *, stage: str | None = None, limit: int = 200) -> list[dict[str, Any]]:
     """Episodes, newest first, with their show's title."""
-    query = select(episode, feed.c.title.label("show")).join(feed, feed.c.id == episode.c.feed_id)
+    private = feed.c.credentials.is_not(None).label("private")
+    query = select(episode, feed.c.title.label("show"), private).join(feed, feed.c.id == episode.c.feed_id)
     if stage:
         query = query.where(episode.c.stage == stage)
     rows = conn.execute(query.order_by(episode.c.published.desc(), episode.c.id).limit(limit))
@@ -111,8 +181,8 @@ def links(row: Mapping[str, Any]) -> tuple[TranscriptLink, ...]:
 
 
 def persons(row: Mapping[str, Any]) -> tuple[Person, ...]:
-    """The people of an episode row."""
-    return tuple(Person(**p) for p in row["persons"])
+    """The people of an episode row; those of the show where it names none."""
+    return tuple(Person(**p) for p in row["persons"] or row.get("feed_persons") or ())
 
 
 def waiting(conn: Connection, stage: str, now: datetime, limit: int = 50) -> list[int]:
@@ -127,11 +197,13 @@ def waiting(conn: Connection, stage: str, now: datetime, limit: int = 50) -> lis
 
 
 def release_future(conn: Connection, now: datetime) -> int:
-    """Let episodes whose date has come go on; returns how many."""
+    """Let episodes go on whose date has come, or whose twin failed; returns how many."""
+    failed = select(episode.c.id).where(episode.c.stage == "failed")
+    repeats = and_(episode.c.stage == "skipped", episode.c.same_as.is_not(None), episode.c.same_as.in_(failed))
     query = (
         update(episode)
-        .where(episode.c.stage == "future", episode.c.published <= now)
-        .values(stage="download", error=None)
+        .where(or_(and_(episode.c.stage == "future", episode.c.published <= now), repeats))
+        .values(stage="download", error=None, same_as=None)
         .returning(episode.c.id)
     )
     ids = list(conn.execute(query).scalars())

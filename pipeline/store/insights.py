@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, Select, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select
 
 from pipeline.records import Findings, StoredInsight
 from pipeline.store.tables import digest_item, episode, feed, insight, insight_drop, ledger, transcript
@@ -133,6 +134,17 @@ def candidates(conn: Connection, since: datetime, until: datetime) -> list[Candi
     return [Candidate(_stored(r), r._mapping["text_key"], _vector(r._mapping["vector"])) for r in conn.execute(query)]
 
 
+def with_vectors(conn: Connection, where: ColumnElement[bool]) -> list[Candidate]:
+    """Insights that match, with their vectors."""
+    rows = conn.execute(_joined().where(where).order_by(insight.c.id))
+    return [Candidate(_stored(r), r._mapping["text_key"], _vector(r._mapping["vector"])) for r in rows]
+
+
+def by_id(conn: Connection, ids: Sequence[int]) -> dict[int, StoredInsight]:
+    """Those of these insights that are there."""
+    return {c.insight.id: c.insight for c in with_vectors(conn, insight.c.id.in_(ids))} if ids else {}
+
+
 def of_episode(conn: Connection, episode_id: int) -> list[StoredInsight]:
     """One episode's insights, best first."""
     rows = conn.execute(_joined().where(insight.c.episode_id == episode_id).order_by(insight.c.score.desc()))
@@ -148,7 +160,23 @@ def of_digest(conn: Connection, digest_id: int) -> list[StoredInsight]:
     ]
 
 
-def had(conn: Connection, subscriber_id: int) -> list[Had]:
-    """Every idea that this subscriber has had."""
-    rows = conn.execute(select(ledger).where(ledger.c.subscriber_id == subscriber_id))
+def by_writer(conn: Connection, since: datetime) -> list[dict[str, Any]]:
+    """`{writer, model, insights, words}` of the insights made since; words is their mean length."""
+    words = func.length(insight.c.text) - func.length(func.replace(insight.c.text, " ", "")) + 1
+    query = select(insight.c.writer, insight.c.model, func.count().label("insights"), func.avg(words).label("words"))
+    rows = conn.execute(query.where(insight.c.made_at >= since).group_by(insight.c.writer, insight.c.model))
+    return [dict(r._mapping) | {"words": round(float(r.words), 1)} for r in rows]
+
+
+def drops(conn: Connection, since: datetime) -> list[dict[str, Any]]:
+    """`{reason, dropped}`: what writers did not keep since then, most first."""
+    count = func.count().label("dropped")
+    query = select(insight_drop.c.reason, count).where(insight_drop.c.at >= since).group_by(insight_drop.c.reason)
+    return [dict(r._mapping) for r in conn.execute(query.order_by(count.desc(), insight_drop.c.reason))]
+
+
+def had(conn: Connection, subscriber_id: int, *, before: datetime | None = None) -> list[Had]:
+    """Every idea that this subscriber has had, or had had by then."""
+    query = select(ledger).where(ledger.c.subscriber_id == subscriber_id)
+    rows = conn.execute(query if before is None else query.where(ledger.c.at < before))
     return [Had(r.insight_id, r.text_key, r.text, _vector(r.vector)) for r in rows]

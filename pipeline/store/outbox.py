@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, and_, exists, func, insert, or_, select, update
 
 from pipeline.errors import NotFoundError, UsageError
-from pipeline.store.tables import outbox, subscriber
+from pipeline.store.tables import mail_hold, outbox, subscriber
 
 STATES = {
     "queued": "written with its digest, waits for a sender",
@@ -16,27 +18,54 @@ STATES = {
     "transmitting": "committed just before DATA: from here on only the server knows",
     "sent": "the server took it",
     "deferred": "the server asked to try later, or was not reached; waits for next_at",
-    "failed": "the server refused this recipient, or the mail expired",
-    "suppressed": "the recipient unsubscribed before it was sent",
+    "failed": "the server refused this recipient or this mail, or the mail expired",
+    "suppressed": "the recipient unsubscribed or paused, or the address is on the suppression list",
     "uncertain": "the sender died, or the line was lost, between DATA and the answer: a person decides",
 }
 """Each state with its meaning.
 
     queued ──► claimed ──► transmitting ──► sent
-      │          │  ▲            ├────────► failed
-      │          ▼  │            ├────────► deferred
-      │       deferred           └────────► uncertain ──(resolve)──► sent | queued
+      │  ▲       │  ▲            ├────────► failed
+      │  └───────┤  │            ├────────► deferred
+      │          ▼  │            └────────► uncertain ──(resolve)──► sent | queued
+      │       deferred
       └──► suppressed, failed (expired)
 """
 
+WAITING = ("queued", "deferred")
 LEASE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A mail that one sender holds: `owner` is that hold, and no other sender can move it while it lasts."""
+
+    id: int
+    subscriber_id: int
+    recipient: str
+    domain: str
+    message: bytes
+    attempts: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of a claimed mail's state, from one of `before`, by the sender that holds it."""
+
+    mail_id: int
+    owner: str
+    before: tuple[str, ...]
+    state: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    still_wanted: bool = False
+    """Only while the recipient still wants mail: looked at in the same statement, just before DATA."""
 
 
 def put(conn: Connection, **row: Any) -> int:
     """Queue a mail, in its digest's own transaction."""
-    return int(
-        conn.execute(insert(outbox).values(state="queued", attempts=0, **row).returning(outbox.c.id)).scalar_one()
-    )
+    values = {"state": "queued", "attempts": 0, "domain": row["recipient"].rpartition("@")[2].lower()} | row
+    return int(conn.execute(insert(outbox).values(**values).returning(outbox.c.id)).scalar_one())
 
 
 def recover(conn: Connection, now: datetime) -> tuple[int, int]:
@@ -45,9 +74,11 @@ def recover(conn: Connection, now: datetime) -> tuple[int, int]:
     Only for a sender that holds the process lock, or whose lease has ended. Returns both counts.
     """
     ended = or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= now)
+    free = {"owner": None, "lease_until": None, "changed_at": now}
     back = conn.execute(
-        update(outbox).where(outbox.c.state == "claimed", ended).values(state="queued", changed_at=now)
+        update(outbox).where(outbox.c.state == "claimed", ended).values(state="queued", **free)
     ).rowcount
+    # The owner stays: a sender that was slow, not dead, may still bring the server's answer.
     unsure = conn.execute(
         update(outbox)
         .where(outbox.c.state == "transmitting", ended)
@@ -63,34 +94,55 @@ def end_leases(conn: Connection) -> None:
 
 def expire(conn: Connection, now: datetime) -> int:
     """A digest that could not be sent before the next one is not sent any more."""
-    query = update(outbox).where(outbox.c.state.in_(("queued", "deferred")), outbox.c.expires_at <= now)
+    query = update(outbox).where(outbox.c.state.in_(WAITING), outbox.c.expires_at <= now)
     return conn.execute(query.values(state="failed", reply="expired before it could be sent", changed_at=now)).rowcount
 
 
-def claim(conn: Connection, now: datetime) -> dict[str, Any] | None:
-    """Take the next due mail of a person who is still subscribed, or None."""
-    active = exists().where(and_(subscriber.c.id == outbox.c.subscriber_id, subscriber.c.state == "active"))
-    gone = update(outbox).where(outbox.c.state.in_(("queued", "deferred")), ~active)
-    conn.execute(gone.values(state="suppressed", reply="unsubscribed", changed_at=now))
+def _wanted() -> Any:
+    """Whether the recipient wants this mail now: a digest while active, a confirm mail while pending."""
+    who = subscriber.c.id == outbox.c.subscriber_id
+    kinds = or_(
+        and_(outbox.c.kind == "digest", subscriber.c.state == "active"),
+        and_(outbox.c.kind == "confirm", subscriber.c.state == "pending"),
+    )
+    return exists().where(who, kinds)
+
+
+def drop_unwanted(conn: Connection, now: datetime) -> int:
+    """Mail that waits for people who left, paused, or confirmed already is suppressed."""
+    gone = update(outbox).where(outbox.c.state.in_(WAITING), ~_wanted())
+    return conn.execute(gone.values(state="suppressed", reply="not wanted any more", changed_at=now)).rowcount
+
+
+def claim(conn: Connection, now: datetime, owner: str, limit: int = 1, full: Collection[str] = ()) -> list[Claim]:
+    """Take the next due mails for `owner`, none to the domains that are `full`."""
     due = (
-        select(outbox)
-        .where(outbox.c.state.in_(("queued", "deferred")), outbox.c.next_at <= now)
+        select(outbox.c.id)
+        .where(outbox.c.state.in_(WAITING), outbox.c.next_at <= now)
         .order_by(outbox.c.next_at, outbox.c.id)
-        .limit(1)
+        .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    row = conn.execute(due).first()
-    if row is None:
-        return None
-    values = {"state": "claimed", "lease_until": now + LEASE, "attempts": row.attempts + 1, "changed_at": now}
-    conn.execute(update(outbox).where(outbox.c.id == row.id).values(**values))
-    return dict(row._mapping) | values
+    if full:
+        due = due.where(outbox.c.domain.not_in(sorted(full)))
+    ids = list(conn.execute(due).scalars())
+    if not ids:
+        return []
+    held = {"state": "claimed", "owner": owner, "lease_until": now + LEASE, "changed_at": now}
+    conn.execute(update(outbox).where(outbox.c.id.in_(ids)).values(**held))
+    columns = [outbox.c[k] for k in Claim.__dataclass_fields__]
+    rows = conn.execute(select(*columns).where(outbox.c.id.in_(ids)).order_by(outbox.c.next_at, outbox.c.id))
+    return [Claim(**r._mapping) for r in rows]
 
 
-def move(conn: Connection, mail_id: int, before: str, state: str, now: datetime, **values: Any) -> bool:
-    """Compare-and-set of a mail's state."""
-    query = update(outbox).where(outbox.c.id == mail_id, outbox.c.state == before)
-    return conn.execute(query.values(state=state, changed_at=now, **values)).rowcount == 1
+def apply(conn: Connection, move: Move, now: datetime) -> bool:
+    """Compare-and-set of a held mail's state; False when it is not this sender's any more, or not wanted."""
+    mine = update(outbox).where(
+        outbox.c.id == move.mail_id, outbox.c.owner == move.owner, outbox.c.state.in_(move.before)
+    )
+    if move.still_wanted:
+        mine = mine.where(_wanted())
+    return conn.execute(mine.values(state=move.state, changed_at=now, **move.values)).rowcount == 1
 
 
 def counts(conn: Connection) -> dict[str, int]:
@@ -99,19 +151,60 @@ def counts(conn: Connection) -> dict[str, int]:
     return {str(row[0]): int(row[1]) for row in rows}
 
 
+def times(conn: Connection, subscriber_id: int, kind: str, since: datetime) -> list[datetime]:
+    """When mails of this kind were last dealt with for a person, not longer ago than `since`."""
+    query = select(outbox.c.changed_at).where(outbox.c.subscriber_id == subscriber_id, outbox.c.kind == kind)
+    return list(conn.execute(query.where(outbox.c.changed_at > since)).scalars())
+
+
+_COLUMNS: Sequence[Any] = [c for c in outbox.c if c.name != "message"]
+
+
 def listed(conn: Connection, state: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
     """Mails without their bytes, newest first."""
-    columns = [c for c in outbox.c if c.name != "message"]
-    query = select(*columns).order_by(outbox.c.id.desc()).limit(limit)
+    query = select(*_COLUMNS).order_by(outbox.c.id.desc()).limit(limit)
     if state:
         query = query.where(outbox.c.state == state)
     return [dict(r._mapping) for r in conn.execute(query)]
 
 
-def resolve(conn: Connection, mail_id: int, to: str, now: datetime) -> None:
-    """A person decides an uncertain mail: `sent`, or `queued` to send the same bytes again."""
-    row = conn.execute(select(outbox.c.state).where(outbox.c.id == mail_id)).scalar()
+def get(conn: Connection, mail_id: int) -> dict[str, Any]:
+    """One mail with its bytes. Raises NotFoundError."""
+    row = conn.execute(select(outbox).where(outbox.c.id == mail_id)).first()
     if row is None:
         raise NotFoundError(f"There is no mail {mail_id}", hint="podsift outbox list shows the mails")
-    if not move(conn, mail_id, "uncertain", to, now, next_at=now, reply="resolved by the operator"):
-        raise UsageError(f"Mail {mail_id} is {row}, not uncertain", hint="only uncertain mails need a decision")
+    return dict(row._mapping)
+
+
+def resolve(conn: Connection, mail_id: int, to: str, now: datetime) -> None:
+    """A person decides an uncertain mail: `sent`, or `queued` to send the same bytes again.
+
+    The operator's word outweighs the expiry: a resend has a day.
+    """
+    query = update(outbox).where(outbox.c.id == mail_id, outbox.c.state == "uncertain")
+    values = {"state": to, "next_at": now, "owner": None, "lease_until": None, "changed_at": now}
+    if to == "queued":
+        values["expires_at"] = now + timedelta(days=1)
+    if not conn.execute(query.values(reply="resolved by the operator", **values)).rowcount:
+        state = get(conn, mail_id)["state"]
+        raise UsageError(f"Mail {mail_id} is {state}, not uncertain", hint="only uncertain mails need a decision")
+
+
+# --- servers that are left alone -------------------------------------------------------------------------------------
+
+
+def hold(conn: Connection, server: str, until: datetime, why: str, strikes: int) -> None:
+    """Leave a mail server alone until then."""
+    release(conn, server)
+    conn.execute(insert(mail_hold).values(server=server, until=until, why=why[:500], strikes=strikes))
+
+
+def release(conn: Connection, server: str | None = None) -> int:
+    """End a server's hold, or all of them. Returns how many there were."""
+    query = mail_hold.delete()
+    return conn.execute(query if server is None else query.where(mail_hold.c.server == server)).rowcount
+
+
+def holds(conn: Connection) -> list[dict[str, Any]]:
+    """The servers that are left alone, or were a short while ago (`until` in the past)."""
+    return [dict(r._mapping) for r in conn.execute(select(mail_hold).order_by(mail_hold.c.server))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +30,7 @@ class Word:
     start: float
     end: float
     text: str
+    probability: float = 1.0
 
 
 class Transcriber(Protocol):
@@ -38,5 +39,9 @@ class Transcriber(Protocol):
     def transcribe(
         self, audio: Path, *, language: str | None = None, progress: Progress | None = None
     ) -> Transcript: ...
+
+    def hear(
+        self, audio: Path, spans: Sequence[tuple[float, float]], language: str | None = None
+    ) -> list[list[Word]]: ...
 
     def close(self) -> None: ...

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ParseError, RefusedError
+from pipeline.errors import ConfigError, ParseError, RefusedError
 from pipeline.records import Transcript
-from pipeline.transcript import publisher, sponsor
-from pipeline.transcript.base import Progress, Transcriber
+from pipeline.transcript import publisher, structure, timing
+from pipeline.transcript.base import Progress, Segment, Transcriber
 from pipeline.transcript.podcast_json import read_podcast_json as read_segments
 from pipeline.transcript.segment import sentences_from_segments
 from pipeline.transcript.text import MAX_BYTES, MAX_SEGMENTS, decode
+
+Check = Callable[[Sequence[Segment]], tuple[tuple[Segment, ...], str]]
+"""Looks at a document's segments once more: returns them, corrected, and what was found out."""
 
 
 def make(
@@ -20,7 +24,7 @@ def make(
 ) -> Transcript:
     """Recognise a file and mark its sponsor reads. Raises what the transcriber raises."""
     transcript = transcriber.transcribe(audio, language=language, progress=progress)
-    return replace(transcript, sentences=sponsor.mark(transcript.sentences))
+    return replace(transcript, sentences=structure.mark(transcript.sentences, duration_s=transcript.duration_s)[0])
 
 
 def from_publisher(
@@ -31,17 +35,41 @@ def from_publisher(
     url: str = "",
     language: str | None = None,
     audio_sha256: str | None = None,
+    check: Check | None = None,
 ) -> Transcript:
-    """A publisher's document, checked against the audio's duration. Raises ParseError or RefusedError."""
-    segments = publisher.read(data, type=type, url=url)
+    """A publisher's document, checked against the audio's duration, and by `check`. Raises ParseError, RefusedError."""
+    segments = publisher.tidied(publisher.read(data, type=type, url=url))
     publisher.check(segments, duration_s, language)
+    quality: dict[str, Any] = {}
+    if check is not None:
+        segments, quality["times"] = check(segments)
     return Transcript(
         language=language,
         duration_s=duration_s,
-        sentences=sponsor.mark(sentences_from_segments(segments)),
+        sentences=structure.mark(sentences_from_segments(segments))[0],
         source="publisher",
         audio_sha256=audio_sha256,
+        quality=quality,
     )
+
+
+def check_against(audio: Path, duration_s: float, transcriber: Transcriber, language: str | None) -> Check:
+    """A check of a document's times by transcribing three short samples of the audio.
+
+    It raises RefusedError for a transcript that is not in time or says something else, TransientError when recognition
+    fails for now. Without a model (ConfigError) nothing can be checked, and the document says so.
+    """
+
+    def check(segments: Sequence[Segment]) -> tuple[tuple[Segment, ...], str]:
+        spans = timing.spans(duration_s)
+        try:
+            heard = transcriber.hear(audio, spans, language)
+        except ConfigError as e:
+            return tuple(segments), f"not checked: {e.message}"
+        samples = [timing.sampled(start, words, segments) for (start, _), words in zip(spans, heard, strict=True)]
+        return timing.corrected(segments, samples)
+
+    return check
 
 
 def read_podcast_json(path: Path) -> Transcript:
@@ -62,7 +90,7 @@ def read_podcast_json(path: Path) -> Transcript:
     return Transcript(
         language=None,
         duration_s=max(segment.end for segment in segments),
-        sentences=sponsor.mark(sentences_from_segments(segments)),
+        sentences=structure.mark(sentences_from_segments(segments))[0],
         source="publisher",
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -11,12 +12,14 @@ from pipeline.errors import ParseError, RefusedError
 from pipeline.records import TranscriptLink
 from pipeline.transcript import text as documents
 from pipeline.transcript.base import Segment
+from pipeline.transcript.language import contradicts
+from pipeline.transcript.plain import cleaned, read_html, read_plain
 from pipeline.transcript.podcast_json import read_podcast_json
 from pipeline.transcript.srt import read_srt
 from pipeline.transcript.vtt import read_vtt
 
-_READERS = {"json": read_podcast_json, "vtt": read_vtt, "srt": read_srt}
-_PREFERENCE = ("json", "vtt", "srt")
+_READERS = {"json": read_podcast_json, "vtt": read_vtt, "srt": read_srt, "html": read_html, "text": read_plain}
+_PREFERENCE = ("json", "vtt", "srt", "html", "text")
 _TYPES = {
     "application/json": "json",
     "text/json": "json",
@@ -25,8 +28,17 @@ _TYPES = {
     "application/x-subrip": "srt",
     "application/srt": "srt",
     "text/srt": "srt",
+    "text/html": "html",
+    "application/xhtml+xml": "html",
+    "text/plain": "text",
+    "text/markdown": "text",
 }
 
+_PAGE = re.compile(r"<(?:!doctype html|html|body|div|p|cite|time|article|section|h[1-4])\b", re.IGNORECASE)
+_CAPTIONS = re.compile(r"^\s*[\d:,.]+\s*-->\s*[\d:,.]+", re.MULTILINE)
+_LEAST_PRINTS = 10
+_MAX_SHARED = 0.5
+"""Two episodes of a show share greetings and reads, never half of what is said."""
 _MIN_COVERAGE = 0.6
 _BRIDGED_S = 30.0
 """A pause between captions up to this long still counts as covered: music, laughter, a break."""
@@ -46,10 +58,8 @@ _NOT_NAMES = {
 
 
 def choose(links: Sequence[TranscriptLink], language: str | None) -> list[TranscriptLink]:
-    """The links worth fetching, best first: language that matches, then unstated, then other; JSON, WebVTT, SRT.
-
-    Plain text and HTML carry no times that could prove anything and are left out; `rel="captions"` is as good as any.
-    """
+    """The links worth fetching, best first: language that matches, then unstated, then other; JSON, WebVTT, SRT, then
+    HTML and plain text, whose times are coarse; `rel="captions"` is as good as any."""
     wanted = _primary(language)
 
     def rank(link: TranscriptLink) -> tuple[int, int]:
@@ -62,9 +72,9 @@ def choose(links: Sequence[TranscriptLink], language: str | None) -> list[Transc
 
 
 def read(data: bytes, *, type: str | None = None, url: str = "") -> tuple[Segment, ...]:
-    """Segments of a document in any of the three formats; its content counts more than its declared type.
+    """Segments of a document in any of the five formats; its content counts more than its declared type.
 
-    Raises ParseError for what is none of them, RefusedError for what is too large.
+    Raises ParseError for what is none of them, RefusedError for what is too large or carries no times.
     """
     text = documents.decode(data)
     head = text[:200].lstrip("\ufeff \t\n")
@@ -73,16 +83,44 @@ def read(data: bytes, *, type: str | None = None, url: str = "") -> tuple[Segmen
         kind = "vtt"
     elif head.startswith("{"):
         kind = "json"
+    elif head.startswith("<?xml") or (head.startswith("<") and not _PAGE.search(text[:5000])):
+        raise ParseError("The transcript is XML, not WebVTT, SRT, JSON, HTML or text")
     elif head.startswith("<"):
-        raise ParseError("The transcript is a web page or XML, not WebVTT, SRT or JSON")
-    elif kind is None or kind != "srt":
+        kind = "html"
+    elif _CAPTIONS.search(text[:20_000]):
         kind = "srt"
+    elif kind not in ("text", "html"):
+        kind = "srt" if kind == "srt" or type is None else "text"
     segments = _READERS[kind](text.lstrip("\ufeff \t\n") if kind == "vtt" else text)
     if len(segments) > documents.MAX_SEGMENTS:
         raise RefusedError(f"The transcript has more than {documents.MAX_SEGMENTS:,} segments")
     if any(len(segment.text) > documents.MAX_SEGMENT_CHARS for segment in segments):
         raise RefusedError(f"A segment of the transcript is longer than {documents.MAX_SEGMENT_CHARS:,} characters")
-    return segments if kind == "json" else _labelled(segments)
+    return segments if kind in ("json", "html", "text") else _labelled(segments)
+
+
+def tidied(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """The same segments without raw entities and without the times that some publishers write into their text."""
+    return tuple(replace(segment, text=cleaned(segment.text)) for segment in segments)
+
+
+def check_copy(segments: Sequence[Segment], others: Sequence[tuple[int, Sequence[str]]]) -> None:
+    """Refuse a transcript that another episode of the show has. `others` are episode ids and their sentences."""
+    own = _fingerprints(segment.text for segment in segments)
+    for episode_id, texts in others:
+        shared = own & _fingerprints(texts)
+        if len(own) >= _LEAST_PRINTS and len(shared) > _MAX_SHARED * len(own):
+            raise RefusedError(
+                "The publisher's transcript belongs to another episode",
+                why=f"{len(shared) / len(own):.0%} of it stands in episode {episode_id}",
+            )
+
+
+def _fingerprints(texts: Iterable[str]) -> set[str]:
+    """Runs of eight words, every fourth one by its text: the same whatever the captions' borders are."""
+    words = re.findall(r"[^\W_]+", " ".join(texts).casefold())
+    runs = (" ".join(words[n : n + 8]) for n in range(len(words) - 7))
+    return {run for run in runs if zlib.crc32(run.encode()) % 4 == 0}
 
 
 def check(segments: Sequence[Segment], duration_s: float, language: str | None = None) -> None:
@@ -101,6 +139,9 @@ def check(segments: Sequence[Segment], duration_s: float, language: str | None =
             why=f"{covered:.0f} s of {duration_s:.0f} s, and at least {_MIN_COVERAGE:.0%} are needed",
         )
     _check_rate(spoken, covered, language)
+    other = contradicts(" ".join(segment.text for segment in spoken), language)
+    if other is not None:
+        raise RefusedError("The publisher's transcript is in another language", why=other)
 
 
 def check_times(segments: Sequence[Segment]) -> list[Segment]:

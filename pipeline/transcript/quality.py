@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pipeline.transcript.base import Word
+
 MAX_COMPRESSION = 2.4
 MIN_LOGPROB = -1.0
 """Both as in Whisper's own fallback (openai/whisper, transcribe.py)."""
@@ -21,6 +23,10 @@ _REPEATED_SHARE = 0.4
 MIN_MISSED_S = 1.0
 """Shorter stretches without words are breaths and hesitations."""
 _WORD_PAD_S = 0.3
+_RUN_GAP_S = 0.8
+MAX_MISSING_SHARE = 0.3
+MIN_CONFIDENCE = 0.5
+"""Clear speech has 0.85 to 0.95 with the base model (docs/transcripts.md)."""
 
 _PHANTOMS = re.compile(
     r"""thank(s|\ you)(\ so\ much|\ very\ much)?\ for\ (watching|viewing)(\ this\ video)?
@@ -48,15 +54,16 @@ class Span:
     no_speech: float
 
 
-def suspicion(span: Span, speech_s: float) -> str | None:
-    """Why a span may not be what was said, or None. `speech_s` are the seconds of speech that the VAD hears in it."""
+def suspicion(span: Span, speech_s: float, before: str = "") -> str | None:
+    """Why a span may not be what was said, or None. `speech_s` are the seconds of speech that the VAD hears in it,
+    `before` the text of the span before."""
     words = _words(span.text)
     if not words:
         return "empty"
     # One repeated letter makes a short text compress well, so the ratio needs some length to mean anything.
     if len(words) >= _MIN_WORDS_FOR_RATE and compression_ratio(span.text) > MAX_COMPRESSION:
         return "compresses"
-    if repeated_share(words) > _REPEATED_SHARE:
+    if repeated_share(words) > _REPEATED_SHARE or (len(words) >= _MIN_WORDS_FOR_RATE and words == _words(before)):
         return "repeats"
     if span.avg_logprob < MIN_LOGPROB:
         return "unsure"
@@ -73,6 +80,39 @@ def suspicion(span: Span, speech_s: float) -> str | None:
 def is_phantom(text: str) -> bool:
     """Whether the whole text is one of the phrases that Whisper makes up where nobody speaks."""
     return _PHANTOMS.fullmatch(" ".join(_words(text))) is not None
+
+
+def without_phantoms(words: Sequence[Word], speech: Sequence[tuple[float, float]]) -> list[Word]:
+    """The words without those that no speech is under: phantom phrases, and longer runs over music or silence.
+
+    Looked at by runs between pauses, as a phantom mostly ends a span that is otherwise true.
+    """
+    kept: list[Word] = []
+    run: list[Word] = []
+    for n, word in enumerate(words):
+        run.append(word)
+        if n + 1 == len(words) or words[n + 1].start - word.end > _RUN_GAP_S:
+            length_s = max(run[-1].end - run[0].start, 0.1)
+            share = overlap_s(speech, run[0].start, run[-1].end) / length_s
+            made_up = share < 0.05 or (share < 0.3 and is_phantom("".join(w.text for w in run)))
+            if not made_up:
+                kept += run
+            run = []
+    return kept
+
+
+def confidence(words: Sequence[Word]) -> float | None:
+    """Mean probability of the words, 0..1; None without words."""
+    return round(sum(w.probability for w in words) / len(words), 3) if words else None
+
+
+def poor(speech_s: float, missing_s: float, sure: float | None) -> str | None:
+    """Why a transcript is too poor to be quoted, or None. Seconds of speech and of speech without words; confidence."""
+    if speech_s > 0 and missing_s > MAX_MISSING_SHARE * speech_s:
+        return f"{missing_s / speech_s:.0%} of the speech could not be recognised"
+    if sure is not None and sure < MIN_CONFIDENCE:
+        return f"the recogniser was sure of {sure:.0%} of the words only"
+    return None
 
 
 def compression_ratio(text: str) -> float:

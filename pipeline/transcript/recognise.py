@@ -8,14 +8,15 @@ may begin 20 s early; `min_silence_duration_ms` always given, because any `vad_p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.audio.decode import SAMPLE_RATE, Samples, decode
+from pipeline.audio.decode import SAMPLE_RATE, Samples, decode, stretches
 from pipeline.errors import RefusedError
 from pipeline.transcript import quality
 from pipeline.transcript.base import Word
@@ -28,6 +29,7 @@ _MIN_SILENCE_MS = 160
 _JOIN_GAPS_S = 2.0
 _MARGIN_S = 0.2
 _LANGUAGE_WINDOWS = 4
+_SPANS_KEPT = 200
 _CODES = {"iw": "he", "in": "id", "nb": "no", "cmn": "zh", "fil": "tl", "ji": "yi"}
 
 Emit = Callable[[float], None]
@@ -47,17 +49,22 @@ class Recogniser:
         """Words with times and what was checked, as plain data. Raises RefusedError for what is not audio."""
         code = self._code(language)
         words: list[Word] = []
-        speech_s = missing_s = redone_s = duration_s = 0.0
+        missing: list[tuple[float, float]] = []
+        redone: list[tuple[float, float]] = []
+        speech_s = duration_s = 0.0
+        dropped = 0
         suspects: Counter[str] = Counter()
         for offset, audio, speech in self._blocks(path, max_s):
             if speech and code is None:
                 code = self._detect(audio, speech)
-            found, block_suspects, redone = self._block(audio, speech, code, offset, emit)
-            words += (Word(round(w.start + offset, 3), round(w.end + offset, 3), w.text) for w in found)
+            heard, block_suspects, again = self._block(audio, speech, code, offset, emit)
+            found = quality.without_phantoms(heard, speech)
+            dropped += len(heard) - len(found)
+            words += (replace(w, start=round(w.start + offset, 3), end=round(w.end + offset, 3)) for w in found)
             suspects += block_suspects
             speech_s += quality.total_s(speech)
-            missing_s += quality.total_s(quality.missed(speech, ((w.start, w.end) for w in found)))
-            redone_s += redone
+            missing += _moved(quality.missed(speech, ((w.start, w.end) for w in found)), offset)
+            redone += _moved(again, offset)
             duration_s = offset + audio.size / SAMPLE_RATE
             emit(duration_s)
         return {
@@ -65,10 +72,28 @@ class Recogniser:
             "duration_s": round(duration_s, 2),
             "words": [[word.start, word.end, word.text] for word in words],
             "speech_s": round(speech_s, 2),
-            "missing_speech_s": round(missing_s, 2),
-            "redone_s": round(redone_s, 2),
+            "missing_speech_s": round(quality.total_s(missing), 2),
+            "redone_s": round(quality.total_s(redone), 2),
+            "missing": missing[:_SPANS_KEPT],
+            "redone": redone[:_SPANS_KEPT],
+            "dropped_words": dropped,
+            "confidence": quality.confidence(words),
             "suspects": dict(suspects),
         }
+
+    def hear(
+        self, path: Path, language: str | None, spans: Sequence[tuple[float, float]]
+    ) -> list[list[tuple[float, float, str]]]:
+        """Words of short spans, batched only, with their times in the file: to check somebody else's times."""
+        code = self._code(language)
+        found = []
+        for (start, _), audio in zip(spans, stretches(path, spans), strict=True):
+            speech = _speech(audio)
+            if speech and code is None:
+                code = self._detect(audio, speech)
+            words = [w for _, each in self._decode_batched(audio, code) for w in each] if speech and code else []
+            found.append([(round(w.start + start, 3), round(w.end + start, 3), w.text) for w in words])
+        return found
 
     def words(self, path: Path, language: str) -> list[str]:
         """The bare words of a short file, batched only: for the self-test."""
@@ -98,13 +123,15 @@ class Recogniser:
 
     def _block(
         self, audio: Samples, speech: list[tuple[float, float]], language: str | None, offset: float, emit: Emit
-    ) -> tuple[list[Word], Counter[str], float]:
+    ) -> tuple[list[Word], Counter[str], list[tuple[float, float]]]:
         suspects: Counter[str] = Counter()
         words: list[Word] = []
         if not speech or language is None:
-            return words, suspects, 0.0
+            return words, suspects, []
+        before = ""
         for span, found in self._decode_batched(audio, language):
-            reason = quality.suspicion(span, quality.overlap_s(speech, span.start, span.end))
+            reason = quality.suspicion(span, quality.overlap_s(speech, span.start, span.end), before)
+            before = span.text
             if reason is None:
                 words += found
             else:
@@ -117,7 +144,7 @@ class Recogniser:
             words += self._again(audio, start, end, speech, language)
             emit(offset + end)
         words.sort(key=lambda word: word.start)
-        return words, suspects, quality.total_s(gaps)
+        return words, suspects, gaps
 
     def _decode_batched(self, audio: Samples, language: str) -> Iterator[tuple[Span, list[Word]]]:
         segments, _ = self.batched.transcribe(
@@ -177,12 +204,21 @@ class Recogniser:
 def _spans(segments: Iterable[Any], offset: float) -> Iterator[tuple[Span, list[Word]]]:
     for segment in segments:
         words = [
-            Word(float(w.start) + offset, max(float(w.start), float(w.end)) + offset, w.word)
+            Word(
+                float(w.start) + offset,
+                max(float(w.start), float(w.end)) + offset,
+                w.word,
+                round(float(w.probability), 3),
+            )
             for w in segment.words or ()
         ]
         if words:
             span = Span(words[0].start, words[-1].end, segment.text, segment.avg_logprob, segment.no_speech_prob)
             yield span, words
+
+
+def _moved(spans: Iterable[tuple[float, float]], offset: float) -> list[tuple[float, float]]:
+    return [(round(start + offset, 2), round(end + offset, 2)) for start, end in spans]
 
 
 def _speech(audio: Samples) -> list[tuple[float, float]]:

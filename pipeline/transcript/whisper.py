@@ -9,26 +9,30 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import pipeline
-from pipeline import weights
 from pipeline.errors import ConfigError, RefusedError, TransientError
 from pipeline.records import Transcript
 from pipeline.resources import resource
 from pipeline.settings import WhisperSettings
+from pipeline.transcript import machine, quality
 from pipeline.transcript.base import Progress, Word
 from pipeline.transcript.segment import sentences_from_words
+from pipeline.transcript.watch import MOST_S, Watch
 
 RECYCLE_AFTER = 20
 """Files a child transcribes before a fresh one takes over; GPU memory creeps."""
-STALL_S = 900.0
-"""Without progress for this long the child is given up. A batch of the largest model on a slow CPU takes minutes."""
+GROWN_BYTES = 2_000_000_000
+"""So much more memory than after loading, when a file is done, also means a fresh child."""
 LOAD_S = 3600.0
 """Loading may download gigabytes."""
 _TAIL_LINES = 30
+_LOOK_S = 0.5
 
 # The package is imported from where this process has it, whatever the working folder or PYTHONPATH hold; after that
 # the search path is as it was.
@@ -38,17 +42,21 @@ _BOOT = (
 )
 
 
+class OutOfMemoryError(TransientError):
+    """Speech recognition ran out of memory."""
+
+
 class WhisperTranscriber:
     """Transcribes one file at a time; other threads wait. `close` may be called at any time, also during a file."""
 
     def __init__(
-        self, settings: WhisperSettings, data_dir: Path, *, max_hours: float = 8.0, stall_s: float = STALL_S
+        self, settings: WhisperSettings, data_dir: Path, *, max_hours: float = 8.0, stall_s: float = MOST_S
     ) -> None:
         self._settings, self._models = settings, data_dir / "models"
         self._max_s, self._stall_s = max_hours * 3600, stall_s
         self._job = threading.Lock()
         self._child: _Child | None = None
-        self._model, self._files = "", 0
+        self._model, self._files, self._loaded_rss, self._halved = "", 0, 0, 0
 
     def transcribe(self, audio: Path, *, language: str | None = None, progress: Progress | None = None) -> Transcript:
         """Transcribe a file; `progress` is called with the seconds of audio done.
@@ -58,19 +66,34 @@ class WhisperTranscriber:
         """
         with self._job:
             sha256 = _sha256(audio)
-            child = self._ready()
             request = {"do": "transcribe", "audio": str(audio.resolve()), "language": language, "max_s": self._max_s}
-            try:
-                result = self._ask(child, request, "result", self._stall_s, progress)
-            except RefusedError:
-                raise
-            except BaseException:
-                self._drop()
-                raise
+            result = self._work(request, progress)
             self._files += 1
-            if self._files >= RECYCLE_AFTER:
+            if self._files >= RECYCLE_AFTER or result.get("rss", 0) > self._loaded_rss + GROWN_BYTES:
                 self._drop()
             return _transcript(result, self._model, sha256)
+
+    def hear(self, audio: Path, spans: Sequence[tuple[float, float]], language: str | None = None) -> list[list[Word]]:
+        """The words of a few short spans (seconds), with their times in the file. Raises as `transcribe` does."""
+        with self._job:
+            request = {"do": "transcribe", "audio": str(audio.resolve()), "language": language, "spans": list(spans)}
+            samples = self._work(request, None)["samples"]
+            return [[Word(*word) for word in sample] for sample in samples]
+
+    def _work(self, request: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
+        """Let the child answer a request; after anything but a refusal of the audio it is thrown away."""
+        child = self._ready()
+        try:
+            return self._ask(child, request, "result", self._stall_s, progress)
+        except RefusedError:
+            raise
+        except OutOfMemoryError:
+            self._halved += 1
+            self._drop()
+            raise
+        except BaseException:
+            self._drop()
+            raise
 
     def self_test(self) -> None:
         """Load the model and require the words of a known clip. Raises ConfigError, TransientError."""
@@ -100,27 +123,43 @@ class WhisperTranscriber:
         request = {
             "do": "load",
             "device": self._settings.device,
-            "models": _candidates(self._settings.model, self._models),
-            "threads": self._settings.threads or _cores(),
+            "models": machine.models(self._settings.model, self._models),
+            "threads": self._settings.threads or machine.cores(),
             "beam": self._settings.beam,
             "batch": self._settings.batch,
+            "halved": self._halved,
             "downloads": str((self._models / "downloads").resolve()),
             "self_test": str(resource("selftest.mp3")),
         }
         try:
-            self._model = self._ask(child, request, "ready", LOAD_S, None)["model"]
+            ready = self._ask(child, request, "ready", None, None)
         except BaseException:
             self._drop()
             raise
-        self._files = 0
+        self._model, self._loaded_rss, self._files = ready["model"], ready.get("rss", 0), 0
         return child
 
     def _ask(
-        self, child: _Child, request: dict[str, Any], wanted: str, stall_s: float, progress: Progress | None
+        self, child: _Child, request: dict[str, Any], wanted: str, stall_s: float | None, progress: Progress | None
     ) -> dict[str, Any]:
         child.send(request)
+        begun = time.monotonic()
+        watch = Watch(begun, stall_s or LOAD_S, machine.memory_limit())
         while True:
-            event = child.next(stall_s)
+            event = child.next(_LOOK_S)
+            now = time.monotonic()
+            if event is not None:
+                watch.saw(event, now)
+            # Loading may download for an hour, and does little but wait.
+            why = watch.verdict(now) if stall_s is not None else "it took an hour" if now - begun > LOAD_S else None
+            if event is None or why is not None:
+                if why is None:
+                    continue
+                raise TransientError(
+                    "Speech recognition made no progress",
+                    why=why,
+                    hint="a smaller model (PODSIFT_WHISPER_MODEL) or fewer things at a time may help",
+                )
             if event["event"] == wanted:
                 return event
             if event["event"] == "progress" and progress is not None:
@@ -161,16 +200,12 @@ class _Child:
         except (OSError, ValueError) as e:
             raise self._death() from e
 
-    def next(self, stall_s: float) -> dict[str, Any]:
-        """The next event. Raises TransientError when the child has died or says nothing for `stall_s` seconds."""
+    def next(self, wait_s: float) -> dict[str, Any] | None:
+        """The next event, or None when there is none for `wait_s` seconds. Raises TransientError for a dead child."""
         try:
-            event = self._events.get(timeout=stall_s)
+            event = self._events.get(timeout=wait_s)
         except queue.Empty:
-            raise TransientError(
-                "Speech recognition made no progress",
-                why=f"the Whisper process said nothing for {stall_s:.0f} s",
-                hint="a smaller model (PODSIFT_WHISPER_MODEL) or fewer things at a time may help",
-            ) from None
+            return None
         if event is None:
             raise self._death()
         return event
@@ -216,22 +251,6 @@ class _Child:
         )
 
 
-def _candidates(model: str, cache: Path) -> dict[str, list[tuple[str, str]]]:
-    """Models to try in order on each device: (name or folder, label). A hub's `base` equals the packages' by sha256."""
-    base = (
-        (str(weights.whisper_base(cache).resolve()), "whisper-base")
-        if model in ("auto", "base") and weights.has_whisper_base()
-        else ("base", "whisper-base")
-    )
-    if model == "auto":
-        return {"cpu": [base], "cuda": [("large-v3-turbo", "whisper-large-v3-turbo"), base]}
-    one = base if model == "base" else (model, f"whisper-{model}")
-    folder = Path(model)
-    if folder.is_dir():
-        one = (str(folder.resolve()), folder.name)
-    return {"cpu": [one], "cuda": [one]}
-
-
 def _error(event: dict[str, Any]) -> Exception:
     if event["kind"] == "audio":
         return RefusedError(event["message"], why=event.get("why"))
@@ -242,8 +261,8 @@ def _error(event: dict[str, Any]) -> Exception:
             hint="pip install 'podsift[offline]', or set PODSIFT_WHISPER_MODEL to a folder with a CTranslate2 model",
         )
     if event["kind"] == "memory":
-        return TransientError(
-            "Speech recognition ran out of memory", why=event["message"], hint="set PODSIFT_WHISPER_BATCH lower"
+        return OutOfMemoryError(
+            why=event["message"], hint="the next try uses half the batch; PODSIFT_WHISPER_BATCH lowers it for good"
         )
     return TransientError("Speech recognition failed", why=event["message"])
 
@@ -258,12 +277,16 @@ def _transcript(result: dict[str, Any], model: str, sha256: str) -> Transcript:
         audio_sha256=sha256,
         missing_speech_s=result["missing_speech_s"],
         redone_s=result["redone_s"],
-        quality={"speech_s": result["speech_s"], "suspects": result["suspects"]},
+        quality={
+            "speech_s": result["speech_s"],
+            "suspects": result["suspects"],
+            "missing": result["missing"],
+            "redone": result["redone"],
+            "dropped_words": result["dropped_words"],
+        },
+        confidence=result["confidence"],
+        poor=quality.poor(result["speech_s"], result["missing_speech_s"], result["confidence"]),
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _sha256(path: Path) -> str:

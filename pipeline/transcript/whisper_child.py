@@ -13,14 +13,19 @@ import queue
 import select
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any, TextIO
+
+import psutil
 
 from pipeline.errors import RefusedError
 
 SELF_TEST_WORDS = frozenset("last week told watch number age oldest job".split())  # noqa: SIM905 - reads as the sentence
 """Of `selftest.mp3`: "Last week I told you to watch one number, the age of the oldest job." (samples/, CC0)."""
 _SELF_TEST_SHARE = 0.75
+BEAT_S = 5.0
+_SAYING = threading.Lock()
 
 
 def main() -> None:
@@ -30,6 +35,7 @@ def main() -> None:
         os.dup2(2, 1)
         requests: queue.Queue[dict[str, Any]] = queue.Queue()
         threading.Thread(target=_read, args=(requests, os.getppid()), daemon=True).start()
+        threading.Thread(target=_beat, args=(out,), daemon=True).start()
         recogniser = None
         while True:
             request = requests.get()
@@ -64,9 +70,21 @@ def _read(requests: queue.Queue[dict[str, Any]], parent: int) -> None:
             requests.put(json.loads(line))
 
 
+def _beat(out: TextIO) -> None:
+    """That this process lives, what it has used and what it holds, also in the middle of a batch."""
+    me = psutil.Process()
+    while True:
+        time.sleep(BEAT_S)
+        try:
+            _say(out, event="alive", cpu_s=round(time.process_time(), 2), rss=me.memory_info().rss)
+        except (OSError, ValueError):
+            return
+
+
 def _say(out: TextIO, **event: Any) -> None:
-    out.write(json.dumps(event) + "\n")
-    out.flush()
+    with _SAYING:
+        out.write(json.dumps(event) + "\n")
+        out.flush()
 
 
 def _load(request: dict[str, Any], out: TextIO) -> Any:
@@ -94,24 +112,36 @@ def _load(request: dict[str, Any], out: TextIO) -> Any:
             problems.append(f"{label}: {type(e).__name__}: {e}".replace("\n", " ")[:400])
             continue
         recogniser = Recogniser(
-            model, device=device, beam=request["beam"], batch=request["batch"] or (16 if device == "cuda" else 4)
+            model,
+            device=device,
+            beam=request["beam"],
+            batch=max(1, (request["batch"] or (16 if device == "cuda" else 4)) >> request["halved"]),
         )
         heard = recogniser.words(Path(request["self_test"]), "en")
         known = {"".join(filter(str.isalpha, word)).lower() for word in heard} & SELF_TEST_WORDS
         if len(known) < _SELF_TEST_SHARE * len(SELF_TEST_WORDS):
             problems.append(f"{label}: on {device} it heard {' '.join(heard).strip()!r} in the self-test clip")
             continue
-        _say(out, event="ready", model=f"{label} {compute}", device=device, problems=problems)
+        rss = psutil.Process().memory_info().rss
+        _say(out, event="ready", model=f"{label} {compute}", device=device, problems=problems, rss=rss)
         return recogniser
     _say(out, event="error", kind="model", message="; ".join(problems))
     return None
 
 
 def _transcribe(recogniser: Any, request: dict[str, Any], out: TextIO) -> None:
+    from pipeline.audio.decode import header_s
+
+    audio = Path(request["audio"])
+    _say(out, event="begun", seconds=header_s(audio))
+    if "spans" in request:
+        found = recogniser.hear(audio, request["language"], request["spans"])
+        _say(out, event="result", samples=found)
+        return
     result = recogniser.transcribe(
-        Path(request["audio"]),
+        audio,
         request["language"],
         request["max_s"],
         lambda seconds: _say(out, event="progress", seconds=round(seconds, 1)),
     )
-    _say(out, event="result", **result)
+    _say(out, event="result", rss=psutil.Process().memory_info().rss, **result)

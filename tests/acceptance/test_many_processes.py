@@ -67,7 +67,9 @@ def test_a_clock_and_workers_poll_process_and_mail(tmp_path: Path, postgres_url:
         clocks = [parts.enter_context(part(env, tmp_path, "clock")) for _ in range(2)]
         workers = [
             parts.enter_context(part(env, tmp_path, "worker", "--queue", "poll", "--queue", "download")),
-            parts.enter_context(part(env, tmp_path, "worker", "--queue", "transcribe", "--queue", "extract")),
+            parts.enter_context(
+                part(env, tmp_path, "worker", *(f"--queue={q}" for q in ("transcribe", "extract", "relate")))
+            ),
             parts.enter_context(part(env, tmp_path, "worker", "--queue", "digest")),
         ]
         wait_for(lambda: ask("SELECT 1 FROM episode WHERE stage = 'done'"))
@@ -75,7 +77,7 @@ def test_a_clock_and_workers_poll_process_and_mail(tmp_path: Path, postgres_url:
         wait_for(sink.files)
         assert len([p for p in sink.files() if p.suffix == ".eml"]) == 1
         assert ask("SELECT state FROM outbox") == [("sent",)]
-        assert '"extract"' not in call("job", "list", "--json")
+        assert '"relate"' not in call("job", "list", "--json")
         for process in (*clocks, *workers):
             process.send_signal(signal.SIGTERM)
         assert [p.wait(timeout=30) for p in (*clocks, *workers)] == [0] * 5

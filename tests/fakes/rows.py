@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 import numpy as np
 from sqlalchemy import Connection
 
+from pipeline.insight.relate import text_key
 from pipeline.records import Findings, InsightDraft, Origin, ParsedEpisode, Sentence, Subscriber, Transcript
-from pipeline.store import digests, episodes, feeds, insights, transcripts
+from pipeline.store import episodes, feeds, insights, subscribers, transcripts
 
 
 def parsed_episode(n: int, published: datetime | None, **changes: object) -> ParsedEpisode:
@@ -46,7 +47,7 @@ def add_insights(
     found = Findings(Origin("selecting"), (), drafts)
     rng = np.random.default_rng(n * 100 + show)
     vectors = [v / np.linalg.norm(v) for v in rng.normal(size=(len(texts), 384)).astype(np.float32)]
-    return insights.save(conn, episode_id, found, [f"key {t}" for t in texts], vectors, now)
+    return insights.save(conn, episode_id, found, [text_key(t) for t in texts], vectors, now)
 
 
 def add_subscriber(conn: Connection, now: datetime, email: str = "reader@example.org", **changes: object) -> Subscriber:
@@ -61,4 +62,4 @@ def add_subscriber(conn: Connection, now: datetime, email: str = "reader@example
         "created_at": now,
         "next_digest_at": now,
     }
-    return digests.add_subscriber(conn, row | changes)
+    return subscribers.add(conn, row | changes)

@@ -14,7 +14,7 @@ import pytest
 from pipeline.clock import FixedClock
 from pipeline.feed.poll import Polled, poll, poll_due
 from pipeline.settings import Settings
-from pipeline.store import episodes, feeds
+from pipeline.store import episodes, feeds, polls
 from pipeline.store.database import Database
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -94,7 +94,7 @@ def test_new_then_unchanged_then_changed(db: Database, local: Settings, clock: F
     assert one(db, local, clock, i).new == 1
     with db.begin() as conn:
         assert episodes.counts(conn) == {"download": 2}
-        assert [p["new"] for p in feeds.polls(conn, i)] == [1, 0, 1]
+        assert [p["new"] for p in polls.recent(conn, i)] == [1, 0, 1]
 
 
 def test_a_server_without_conditions_costs_no_parse(

@@ -121,7 +121,7 @@ def test_lists_have_json_and_an_empty_form(cli: Run, argv: tuple[str, ...]) -> N
 
 
 def test_a_feed_that_cannot_be_read_is_not_kept(cli: Run) -> None:
-    code, _, err = cli("feed", "add", "http://127.0.0.1:1/feed.xml")
+    code, _, err = cli("feed", "add", "http://127.0.0.1/feed.xml")
     assert code == 1 and "not a public address" in err
     assert json.loads(cli("feed", "list", "--json")[1]) == []
 

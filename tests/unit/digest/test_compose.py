@@ -7,7 +7,7 @@ from sqlalchemy import select as sql
 from pipeline.clock import FixedClock
 from pipeline.digest.compose import build, compose
 from pipeline.settings import Settings
-from pipeline.store import digests, outbox
+from pipeline.store import digests, outbox, subscribers
 from pipeline.store.database import Database
 from pipeline.store.tables import ledger
 from tests.fakes.rows import add_insights, add_subscriber
@@ -26,7 +26,7 @@ def test_once_a_day_and_never_twice(db: Database, settings: Settings, clock: Fix
         assert first is not None
         assert build(conn, who, settings, never, clock.now()) is None
         clock.at += timedelta(days=1)
-        (who,) = digests.due(conn, clock.now())
+        (who,) = subscribers.due(conn, clock.now())
         second = build(conn, who, settings, never, clock.now())
         assert second is not None
         had = [r.insight_id for r in conn.execute(sql(ledger).order_by(ledger.c.insight_id))]
@@ -40,7 +40,7 @@ def test_nothing_new_is_no_mail(db: Database, settings: Settings, clock: FixedCl
         who = add_subscriber(conn, clock.now())
         assert build(conn, who, settings, never, clock.now()) is None
         assert outbox.counts(conn) == {}
-        assert digests.due(conn, clock.now()) == []
+        assert subscribers.due(conn, clock.now()) == []
 
 
 def test_future_dated_and_old_episodes_wait(db: Database, settings: Settings, clock: FixedClock) -> None:

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from pipeline.answer import max_age, retry_after
 from pipeline.errors import FetchError, ParseError
 from pipeline.feed.decide import decide, interval
-from pipeline.feed.fetch import FetchedFeed, conditions, max_age, retry_after
+from pipeline.feed.fetch import FetchedFeed, conditions
 from pipeline.records import FeedForUpdate
 from tests.conftest import NOW
 
@@ -23,14 +24,28 @@ def rng() -> random.Random:
 def test_good_poll_keeps_validators_and_rhythm() -> None:
     v = decide(replace(FEED, error_count=3), OK, None, NOW, rng()).values
     assert (v["etag"], v["last_modified"], v["body_sha256"], v["error_count"]) == ('"b"', "y", "hash", 0)
-    assert v["next_poll_at"] == NOW + timedelta(days=7) / 24
+    assert NOW + timedelta(days=7) / 24 * 0.9 <= v["next_poll_at"] <= NOW + timedelta(days=7) / 24 * 1.1
 
 
-def test_interval_bounds() -> None:
-    assert interval(replace(FEED, weekly_count=5000.0), None, None) == timedelta(minutes=5)
-    assert interval(replace(FEED, weekly_count=0.0), None, None) == timedelta(hours=24)
-    assert interval(replace(FEED, weekly_count=5000.0), 90, None) == timedelta(minutes=90)
-    assert interval(replace(FEED, weekly_count=5000.0), None, 7200) == timedelta(hours=2)
+@pytest.mark.parametrize(
+    ("weekly", "ttl", "max_age", "wait"),
+    [
+        (5000.0, None, None, timedelta(minutes=5)),
+        (0.0, None, None, timedelta(hours=24)),
+        (None, None, None, timedelta(hours=24)),
+        (5000.0, 90, None, timedelta(minutes=90)),
+        (5000.0, None, 7200.0, timedelta(hours=2)),
+        (5000.0, 10**12, 1e12, timedelta(hours=24)),
+    ],
+)
+def test_interval_bounds(weekly: float | None, ttl: int | None, max_age: float | None, wait: timedelta) -> None:
+    assert interval(replace(FEED, weekly_count=weekly), ttl, max_age, rng()) == wait
+
+
+def test_feeds_added_together_do_not_fall_due_together() -> None:
+    one = random.Random(1)
+    waits = {interval(FEED, None, None, one) for _ in range(20)}
+    assert len(waits) == 20 and max(waits) / min(waits) < 1.25
 
 
 def test_gone_is_disabled_and_said() -> None:
@@ -88,7 +103,7 @@ def test_an_old_address_that_is_not_there_any_more_moves_at_once(status: int) ->
 
 
 def test_what_is_no_feed_begins_the_seven_days_anew() -> None:
-    assert decide(MOVING, ParseError("html"), None, NOW, rng()).values["moved_since"] is None
+    assert decide(MOVING, OK, ParseError("html"), NOW, rng()).values["moved_since"] is None
     assert "moved_since" not in decide(MOVING, FetchError("slow"), None, NOW, rng()).values
 
 

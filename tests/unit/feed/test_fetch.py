@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from pipeline import transport
+from pipeline.answer import fresh_for
 from pipeline.errors import FetchError, PodsiftError, RefusedError
-from pipeline.feed.fetch import FetchedFeed, fetch, fresh_for, validator
+from pipeline.feed.fetch import FetchedFeed, fetch, validator
 from pipeline.records import FeedForUpdate
 from pipeline.settings import FeedSettings
+from pipeline.wire import Wire
 from tests.conftest import NOW
 from tests.fakes.http_server import Site, redirect, send, serve
 
@@ -34,7 +35,7 @@ def get(url: str, *, etag: str | None = None, auth: tuple[str, str] | None = Non
     feed = FeedForUpdate(1, url, etag=etag, last_modified="then", last_full_at=NOW - timedelta(days=days))
 
     async def one() -> FetchedFeed:
-        async with transport.async_client(SETTINGS) as client:
+        async with Wire(SETTINGS) as client:
             return await fetch(client, feed, SETTINGS, auth, now=NOW)
 
     return asyncio.run(one())

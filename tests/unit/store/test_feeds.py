@@ -5,7 +5,7 @@ from datetime import timedelta
 from pipeline.clock import FixedClock
 from pipeline.digest.compose import build, compose
 from pipeline.settings import Settings
-from pipeline.store import digests, episodes, feeds, insights
+from pipeline.store import digests, episodes, feeds, insights, subscribers
 from pipeline.store.database import Database
 from tests.fakes.rows import add_insights, add_subscriber
 
@@ -27,5 +27,5 @@ def test_a_removed_feed_leaves_digest_and_ledger(db: Database, settings: Setting
         assert "A claim that was sent." in digests.get(conn, made)["text"]
         assert [h.text for h in insights.had(conn, who.id)] == ["A claim that was sent."]
         add_insights(conn, clock.now(), ["A claim that was sent."], n=2)
-        (who,) = digests.subscribers(conn)
+        (who,) = subscribers.listed(conn)
         assert compose(conn, who, settings, never, clock.now() + timedelta(days=1)).issue.items == ()

@@ -102,6 +102,11 @@ def test_srt_names_before_a_colon_are_speakers_only_when_they_recur() -> None:
         assert [s.speaker for s in publisher.read(srt(*lines))] == [None] * len(lines)
 
 
+def test_a_page_without_times_is_refused() -> None:
+    with pytest.raises(RefusedError, match="carries no times"):
+        publisher.read(b"<html>no</html>")
+
+
 def test_json_of_words_without_end_times() -> None:
     document = {"segments": [{"startTime": "1.5", "body": "One"}, {"startTime": 2, "endTime": 2.5, "body": "two"}]}
     assert publisher.read(json.dumps(document).encode()) == (Segment(1.5, 2.0, "One"), Segment(2.0, 2.5, "two"))
@@ -111,7 +116,6 @@ def test_json_of_words_without_end_times() -> None:
     "data",
     [
         b"",
-        b"<html>no</html>",
         b"just words",
         b"{",
         b"{}",
@@ -186,5 +190,5 @@ def test_links_are_ordered_by_language_then_format() -> None:
         link("g.txt", "text/plain"),
     ]
     names = [entry.url.rpartition("/")[2] for entry in publisher.choose(links, "en-gb")]
-    assert names == ["c", "b", "e.json", "f.srt?x=1", "d"]
-    assert [entry.url[-1] for entry in publisher.choose(links[:4], None)] == ["d", "c", "b"]
+    assert names == ["c", "b", "e.json", "f.srt?x=1", "a", "g.txt", "d"]
+    assert [entry.url[-1] for entry in publisher.choose(links[:4], None)] == ["d", "c", "b", "a"]

@@ -32,13 +32,24 @@ for line in sys.stdin:
         print("a reason", file=sys.stderr, flush=True); os._exit(3)
     if what == "killed": os.kill(os.getpid(), 9)
     if what == "stall": time.sleep(60)
+    if what == "idle":
+        while True: say(event="alive", cpu_s=1.0, rss=1000); time.sleep(0.2)
+    if what == "grows":
+        while True: say(event="alive", cpu_s=time.monotonic(), rss=10**15); time.sleep(0.2)
+    if what == "stuck":
+        say(event="begun", seconds=100.0)
+        while True:
+            say(event="alive", cpu_s=time.monotonic(), rss=1000); say(event="progress", seconds=5.0); time.sleep(0.2)
     if what == "noise": print("not json", flush=True); time.sleep(60)
     if what == "memory": say(event="error", kind="memory", message="CUDA out of memory"); continue
     if what == "refused": say(event="error", kind="audio", message="no audio", why="so it is"); continue
     if what == "failed": say(event="error", kind="other", message="ValueError: odd"); continue
+    if "spans" in request:
+        say(event="result", samples=[[[a, b, " heard"]] for a, b in request["spans"]]); continue
     say(event="progress", seconds=1.5)
     say(event="result", language="en", duration_s=3.0, words=[[0.5, 1.0, " Hello"], [1.0, 1.4, " there."]],
-        speech_s=1.0, missing_speech_s=0.25, redone_s=0.5, suspects=dict(secret=os.environ.get("PODSIFT_SECRET_KEY")))
+        speech_s=1.0, missing_speech_s=0.25, redone_s=0.5, suspects=dict(secret=os.environ.get("PODSIFT_SECRET_KEY")),
+        missing=[[2.0, 2.25]], redone=[[2.0, 2.5]], dropped_words=1, confidence=0.75, rss=1000)
 """
 READY = 'dict(event="ready", model="fake int8", device="cpu", problems=[])'
 
@@ -68,7 +79,14 @@ def test_an_answer_becomes_a_transcript(
     assert (found.source, found.model, found.language, found.duration_s) == ("whisper", "fake int8", "en", 3.0)
     assert (found.missing_speech_s, found.redone_s) == (0.25, 0.5)
     assert found.audio_sha256 == hashlib.sha256(b"fine").hexdigest()
-    assert found.quality == {"speech_s": 1.0, "suspects": {"secret": None}}
+    assert found.quality == {
+        "speech_s": 1.0,
+        "suspects": {"secret": None},
+        "missing": [[2.0, 2.25]],
+        "redone": [[2.0, 2.5]],
+        "dropped_words": 1,
+    }
+    assert (found.confidence, found.poor) == (0.75, None)
     assert done == [1.5]
     assert transcriber.pid is not None
 
@@ -79,8 +97,11 @@ def test_an_answer_becomes_a_transcript(
         ("die", "ended with 3: a reason"),
         ("killed", "killed by signal 9"),
         ("stall", "said nothing"),
+        ("idle", "did nothing"),
+        ("stuck", "stood at 5 s of the audio"),
+        ("grows", "grew to 1000000.0 GB of memory"),
         ("noise", "died"),
-        ("memory", "out of memory"),
+        ("memory", "half the batch|out of memory"),
         ("failed", "ValueError: odd"),
     ],
 )
@@ -120,6 +141,40 @@ def test_a_child_is_recycled(transcriber: WhisperTranscriber, tmp_path: Path, mo
     assert transcriber.pid is not None
     transcriber.transcribe(audio(tmp_path, "fine"))
     assert transcriber.pid is None
+
+
+def test_a_child_that_grew_is_recycled(
+    transcriber: WhisperTranscriber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whisper, "GROWN_BYTES", 500)
+    transcriber.transcribe(audio(tmp_path, "fine"))
+    assert transcriber.pid is None
+
+
+def test_after_out_of_memory_the_batch_is_halved(
+    transcriber: WhisperTranscriber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[int] = []
+    send = whisper._Child.send
+
+    def watched(child: whisper._Child, request: dict[str, object]) -> None:
+        if request["do"] == "load":
+            loads.append(request["halved"])  # type: ignore[arg-type]
+        send(child, request)
+
+    monkeypatch.setattr(whisper._Child, "send", watched)
+    with pytest.raises(whisper.OutOfMemoryError):
+        transcriber.transcribe(audio(tmp_path, "memory"))
+    assert transcriber.transcribe(audio(tmp_path, "fine")).sentences
+    assert loads == [0, 1]
+
+
+def test_spans_are_heard_with_their_times(transcriber: WhisperTranscriber, tmp_path: Path) -> None:
+    found = transcriber.hear(audio(tmp_path, "fine"), [(3.0, 4.0), (8.0, 9.0)])
+    assert [[(w.start, w.end, w.text) for w in words] for words in found] == [
+        [(3.0, 4.0, " heard")],
+        [(8.0, 9.0, " heard")],
+    ]
 
 
 def test_close_ends_a_file_under_way(transcriber: WhisperTranscriber, tmp_path: Path) -> None:

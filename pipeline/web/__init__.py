@@ -1,0 +1,1 @@
+"""The pages: for readers, for subscribers, for the operator."""

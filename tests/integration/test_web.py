@@ -1,0 +1,415 @@
+"""The pages over real HTTP, on both databases: readers, subscribers, the operator, and what is hostile."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pipeline.clock import FixedClock
+from pipeline.digest.compose import build
+from pipeline.email import tokens
+from pipeline.records import Subscriber
+from pipeline.settings import Settings, load
+from pipeline.store import episodes, feedback, feeds, outbox, subscribers
+from pipeline.store.database import Database
+from pipeline.store.tables import outbox as mails
+from tests.conftest import NOW, environ_of
+from tests.fakes.pages import MANY, pages
+from tests.fakes.rows import add_episode, add_insights, add_subscriber
+
+TOKEN = "operator-token-of-a-test"
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"' onmouseover='alert(3) {{7*7}} </title>"
+
+
+def never(_a: str, _va: object, _b: str, _vb: object) -> str | None:
+    return None
+
+
+@pytest.fixture
+def web_settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    extra = {"PODSIFT_DATABASE_URL": request.getfixturevalue("postgres_url")} if "pg" in request.node.name else {}
+    return load(
+        environ=environ_of(tmp_path)
+        | extra
+        | {
+            "PODSIFT_SECRET_KEY": "k1:0123456789abcdef0123456789abcdef",
+            "PODSIFT_WEB_OPERATOR_TOKEN": TOKEN,
+            "PODSIFT_WEB_OPEN_SUBSCRIBE": "true",
+            "PODSIFT_WEB_BASE_URL": "http://127.0.0.1:1",
+        }
+    )
+
+
+@dataclass
+class World:
+    db: Database
+    settings: Settings
+    who: Subscriber
+    ids: list[int]
+    digest: int
+    http: httpx.Client
+
+    def link(self, path: str, purpose: str, **extra: int | str) -> str:
+        return f"/{path}/{tokens.make(self.settings, purpose, self.who.id, self.who.nonce, now=NOW, **extra)}"
+
+    def again(self) -> Subscriber:
+        with self.db.begin() as conn:
+            return subscribers.get(conn, self.who.id)
+
+
+@pytest.fixture
+def world(db: Database, web_settings: Settings, clock: FixedClock) -> Iterator[World]:
+    with db.begin() as conn:
+        ids = add_insights(conn, NOW, ["Queues lie about lateness, so start the clock when the person asks."], n=1)
+        ids += add_insights(conn, NOW, [f"Bread is baked twice. {HOSTILE}"], show=2, n=2)
+        feeds.change(conn, 2, {"title": f"Evil {HOSTILE}", "link": "javascript:alert(4)"})
+        who = add_subscriber(conn, NOW)
+        made = build(conn, who, web_settings, never, NOW)
+        assert made is not None
+    with pages(web_settings, db, clock) as address, httpx.Client(base_url=address) as http:
+        yield World(db, web_settings, who, ids, made, http)
+
+
+READER_PAGES = (
+    "/", "/archive", f"/archive/{NOW.date()}", "/i/1", "/i/2", "/e/1", "/e/2", "/shows", "/s/1", "/s/2", "/topics",
+    "/search", "/search?q=queue", "/search?q=queue&in=talk&show=1&from=2020-01-01&to=2030-01-01", "/feed.xml",
+    "/search.xml?q=bread",
+)  # fmt: skip
+
+
+def test_every_reader_page_answers_and_escapes(world: World) -> None:
+    for path in READER_PAGES:
+        got = world.http.get(path)
+        assert got.status_code == 200, path
+        if not path.split("?")[0].endswith(".xml"):
+            assert "<script>alert" not in got.text and "<img src=x" not in got.text, path
+            assert "javascript:alert" not in got.text and " onmouseover='" not in got.text, path
+            assert "49" not in re.sub(r"\d{3,}", "", got.text) or "{{7*7}}" in got.text, path
+        head = world.http.head(path)
+        assert (head.status_code, head.content) == (200, b""), path
+        policy = got.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy, path
+        assert "set-cookie" not in got.headers, path
+        assert got.headers["x-content-type-options"] == "nosniff"
+
+
+def test_pages_load_nothing_from_elsewhere(world: World) -> None:
+    for path in READER_PAGES:
+        text = world.http.get(path).text
+        for tag, address in re.findall(r"<(script|link|img|iframe)[^>]*?(?:src|href)=\"([^\"]+)\"", text):
+            if not path.split("?")[0].endswith(".xml"):
+                assert address.startswith("/"), (path, tag, address)
+        assert 'preload="none"' in text or "<audio" not in text
+        assert not re.search(r"<[^>]+\son\w+=", text) and not re.search(r"<[^>]+\sstyle=", text), path
+
+
+def test_an_insight_shows_its_proof(world: World) -> None:
+    text = world.http.get(f"/i/{world.ids[0]}").text
+    assert "<strong>Ada</strong>" in text and "https://media.example.org/1.mp3#t=10.0" in text
+    assert ('class="proof"' in text and "the publisher&#39;s own" in text) or "publisher" in text
+
+
+def test_private_audio_is_not_given_away(world: World) -> None:
+    with world.db.begin() as conn:
+        feeds.change(conn, 1, {"credentials": "sealed"})
+    for path in (f"/i/{world.ids[0]}", "/e/1", "/search?q=queue&in=talk", "/feed.xml"):
+        assert "media.example.org" not in world.http.get(path).text, path
+
+
+def test_a_digest_as_it_was_sent(world: World) -> None:
+    link = world.link("d", "view", digest=world.digest)
+    got = world.http.get(link)
+    assert got.status_code == 200 and "Queues lie about lateness" in got.text
+    assert got.headers["cache-control"] == "no-store" and "noindex" in got.headers["x-robots-tag"]
+    assert "script-src" not in got.headers["content-security-policy"]
+    assert world.http.get(link + "?form=text").headers["content-type"].startswith("text/plain")
+    assert world.http.get(world.link("d", "view", digest=999)).status_code == 404
+    assert world.http.get(world.link("d", "unsubscribe")).status_code == 400
+
+
+def test_atom_is_xml_and_answers_304(world: World) -> None:
+    got = world.http.get("/feed.xml")
+    root = ET.fromstring(got.content)
+    atom = "{http://www.w3.org/2005/Atom}"
+    titles = [e.findtext(f"{atom}title") for e in root.iter(f"{atom}entry")]
+    assert len(titles) == 2 and any(t and t.startswith("Queues lie") for t in titles)
+    content = next(e for e in root.iter(f"{atom}content") if "Bread" in (e.text or ""))
+    assert "<script>" not in (content.text or "") and "&lt;script&gt;" in (content.text or "")
+    again = world.http.get("/feed.xml", headers={"If-None-Match": got.headers["etag"]})
+    assert again.status_code == 304
+    assert len(list(ET.fromstring(world.http.get("/search.xml?q=bread").content).iter(f"{atom}entry"))) == 1
+
+
+def test_search_marks_and_filters(world: World) -> None:
+    text = world.http.get("/search", params={"q": "queue"}).text
+    assert "<mark>Queues</mark>" in text
+    assert "<mark>" not in world.http.get("/search", params={"q": "queue", "show": "2"}).text
+    assert "Nothing was found" in world.http.get("/search", params={"q": "zebra"}).text
+    hostile = world.http.get("/search", params={"q": HOSTILE}).text
+    assert "<script>alert" not in hostile
+
+
+def test_unknown_things_are_404(world: World) -> None:
+    for path in ("/nope", "/i/0", "/i/999", "/i/x", f"/i/{10**30}", "/e/-1", "/s/77", "/t/none", "/archive/2020-13-01",
+                 "/archive/2020-01-01", "/static/../site.css", "/static/nope", "/ops/nope"):  # fmt: skip
+        assert world.http.get(path).status_code == 404, path
+    assert world.http.post("/archive").status_code == 405
+    assert world.http.get("/healthz").text == "ok\n"
+
+
+def test_an_archive_that_is_closed(db: Database, web_settings: Settings, clock: FixedClock) -> None:
+    closed = web_settings.model_copy(update={"web": web_settings.web.model_copy(update={"public": False})})
+    with db.begin() as conn:
+        add_insights(conn, NOW, ["A thought."])
+        who = add_subscriber(conn, NOW)
+    with pages(closed, db, clock) as address, httpx.Client(base_url=address) as http:
+        for path in ("/", "/i/1", "/e/1", "/search?q=thought", "/feed.xml"):
+            assert http.get(path).status_code == 403, path
+        assert http.get("/i/1", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+        token = tokens.make(closed, "preferences", who.id, who.nonce)
+        assert http.get(f"/p/{token}").status_code == 200
+        assert "Disallow: /\n" in http.get("/robots.txt").text
+
+
+# --- subscribers -----------------------------------------------------------------------------------------------------
+
+
+def test_subscribing_asks_first_and_says_the_same_to_everybody(world: World) -> None:
+    said = {}
+    for email in ("new@example.org", "reader@example.org"):
+        got = world.http.post("/subscribe", data={"email": email})
+        said[email] = got.status_code, got.text.replace(email, "X")
+    assert said["new@example.org"] == said["reader@example.org"]
+    with world.db.begin() as conn:
+        fresh = subscribers.find(conn, "new@example.org")
+        mails = [m for m in outbox.listed(conn) if m["recipient"] == "new@example.org"]
+        assert (fresh.state, len(mails)) == ("pending", 1)
+        assert len([m for m in outbox.listed(conn) if m["recipient"] == "reader@example.org"]) == 1  # the digest
+    link = "/c/" + tokens.make(world.settings, "confirm", fresh.id, fresh.nonce, now=NOW)
+    assert world.http.get(link).status_code == 200
+    with world.db.begin() as conn:
+        assert subscribers.find(conn, "new@example.org").state == "pending", "a GET confirms nothing"
+    for _ in range(2):
+        assert "You are subscribed" in world.http.post(link, data={}).text
+    with world.db.begin() as conn:
+        assert subscribers.find(conn, "new@example.org").state == "active"
+    assert world.http.post("/subscribe", data={"email": "no address"}).status_code == 422
+
+
+def test_a_confirm_link_ends(world: World, clock: FixedClock) -> None:
+    link = world.link("c", "confirm")
+    clock.at = NOW + timedelta(hours=49)
+    assert world.http.get(link).status_code == 400
+    assert world.http.post(link, data={}).status_code == 400
+
+
+@pytest.mark.parametrize("kind", ["urlencoded", "multipart", "empty"])
+def test_one_click_unsubscribe(world: World, kind: str) -> None:
+    link = world.link("u", "unsubscribe")
+    assert "Unsubscribe</button>" in world.http.get(link).text
+    assert world.again().state == "active", "a GET changes nothing"
+    for _ in range(2):
+        if kind == "multipart":
+            got = world.http.post(link, files={"List-Unsubscribe": (None, "One-Click")})
+        else:
+            got = world.http.post(link, data={"List-Unsubscribe": "One-Click"} if kind == "urlencoded" else None)
+        assert got.status_code == 200 and "set-cookie" not in got.headers
+        assert world.again().state == "removed"
+    with world.db.begin() as conn:
+        assert {m["state"] for m in outbox.listed(conn)} == {"suppressed"}
+        subscribers.erase(conn, world.who.id)
+    assert world.http.post(link, data={"List-Unsubscribe": "One-Click"}).status_code == 200
+
+
+FORM = {"action": "save", "hour": "6", "zone": "Europe/Berlin", "count": "3", "days": ["1", "5"]}
+
+
+def test_preferences_are_saved(world: World) -> None:
+    link = world.link("p", "preferences")
+    page = world.http.get(link)
+    assert page.status_code == 200 and page.headers["cache-control"] == "no-store"
+    sent = FORM | {"show:1": "more", "show:2": "mute", "wanted_topics": "Queues, bread baking", "muted_topics": ""}
+    got = world.http.post(link, data=sent)
+    assert (got.status_code, got.headers["location"]) == (303, f"{link}?saved=save")
+    who = world.again()
+    assert (who.hour, who.time_zone, who.count, who.days) == (6, "Europe/Berlin", 3, (1, 5))
+    assert (who.wanted_shows, who.muted_shows, who.wanted_topics) == ((1,), (2,), ("queues", "bread baking"))
+    assert "queues, bread baking" in world.http.get(link).text
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"hour": "24"}, "Choose an hour"),
+        ({"zone": "Mars/Olympus"}, "time zone from the list"),
+        ({"count": "11"}, "Choose a number"),
+        ({"days": []}, "Choose one day at least"),
+        ({"show:1": "mute", "show:2": "mute"}, "every show muted"),
+        ({"wanted_topics": "x" * 100}, "At most 50 topics"),
+    ],
+)
+def test_wrong_preferences_are_named(world: World, change: dict[str, str], says: str) -> None:
+    before = world.again()
+    got = world.http.post(world.link("p", "preferences"), data=FORM | change)
+    assert got.status_code == 422 and says in got.text
+    assert world.again() == before
+
+
+def test_pause_resume_export_delete(world: World) -> None:
+    link = world.link("p", "preferences")
+    for until in ("", "2020-01-01", "2099-01-01", "x"):
+        assert world.http.post(link, data={"action": "pause", "until": until}).status_code == 422
+    assert world.http.post(link, data={"action": "pause", "until": "2026-12-01"}).status_code == 303
+    paused = world.again()
+    assert paused.state == "paused" and str(paused.paused_until) == "2026-12-01 07:00:00+00:00"
+    assert world.http.post(link, data={"action": "resume"}).status_code == 303
+    assert world.again().state == "active"
+    data = world.http.get(f"{link}/data.json")
+    assert data.headers["content-disposition"].startswith("attachment")
+    stored = data.json()
+    assert stored["subscriber"][0]["email"] == "reader@example.org" and len(stored["digest"]) == 1
+    # The mails that this person has anyway may hold it; no column of ours does.
+    held = {k for rows in stored.values() for row in rows for k, v in row.items() if world.who.nonce in str(v)}
+    assert held <= {"message"}
+    assert world.http.post(link, data={"action": "delete"}).status_code == 422
+    assert "is deleted" in world.http.post(link, data={"action": "delete", "sure": "yes"}).text
+    assert world.http.get(link).status_code == 400
+    with world.db.begin() as conn:
+        assert subscribers.listed(conn, all_states=True) == []
+
+
+def test_feedback_waits_for_a_button(world: World) -> None:
+    link = world.link("f", "feedback", insight=world.ids[0], verdict="more")
+    assert world.http.get(link).status_code == 200
+    with world.db.begin() as conn:
+        assert feedback.counts(conn) == {"more": 0, "less": 0, "wrong": 0}, "a GET says nothing"
+    assert "Thank you" in world.http.post(link, data={}).text
+    assert "Thank you" in world.http.post(link, data={"verdict": "wrong"}).text
+    with world.db.begin() as conn:
+        assert feedback.counts(conn) == {"more": 0, "less": 0, "wrong": 1}
+    assert world.http.post(link, data={"verdict": "else"}).status_code == 400
+    assert world.http.get(world.link("f", "feedback", insight=999, verdict="more")).status_code == 400
+    assert world.http.get(world.link("f", "feedback", insight=world.ids[0], verdict="x")).status_code == 400
+
+
+def test_links_end_with_their_nonce(world: World) -> None:
+    for path, purpose in (("p", "preferences"), ("c", "confirm")):
+        token = tokens.make(world.settings, purpose, world.who.id, "another nonce", now=NOW)
+        assert world.http.get(f"/{path}/{token}").status_code == 400
+        assert world.http.post(f"/{path}/{token}", data=FORM).status_code == 400
+    assert world.http.get("/p/" + "x" * 5000).status_code == 400
+
+
+# --- the operator ----------------------------------------------------------------------------------------------------
+
+
+def sign_in(world: World) -> str:
+    got = world.http.post("/ops/login", data={"token": TOKEN})
+    cookie = got.headers["set-cookie"].lower()
+    assert got.status_code == 303 and "httponly" in cookie and "samesite=strict" in cookie and "path=/ops" in cookie
+    found = re.search(r'name="csrf" value="(\w+)"', world.http.get("/ops").text)
+    assert found
+    return found[1]
+
+
+def test_operator_pages_need_the_token(world: World) -> None:
+    for path in ("/ops", "/ops/feeds", "/ops/jobs", "/ops/mails", "/ops/people", "/ops/models", "/ops/feedback"):
+        assert world.http.get(path).headers.get("location") == "/ops/login", path
+        assert world.http.get(path, headers={"Authorization": "Bearer wrong"}).status_code == 303
+        got = world.http.get(path, headers={"Authorization": f"Bearer {TOKEN}"})
+        assert got.status_code == 200 and got.headers["cache-control"] == "no-store", path
+        assert "<script>alert" not in got.text
+    assert world.http.post("/ops/login", data={"token": "wrong"}).status_code == 403
+    assert world.http.post("/ops/act", data={"action": "retry", "id": "1"}).status_code == 403
+
+
+def test_operator_actions(world: World) -> None:
+    with world.db.begin() as conn:
+        failed = add_episode(conn, NOW, n=7)
+        episodes.advance(conn, failed, "download", "failed", error="it broke")
+        (mail,) = outbox.listed(conn)
+        conn.execute(mails.update().where(mails.c.id == mail["id"]).values(state="uncertain"))
+    csrf = sign_in(world)
+    assert "it broke" in world.http.get("/ops/jobs").text
+    assert "uncertain" in world.http.get("/ops/mails").text
+
+    def act(action: str, wanted: int, **more: str) -> httpx.Response:
+        return world.http.post("/ops/act", data={"action": action, "id": str(wanted), "csrf": csrf} | more)
+
+    assert act("retry", failed, csrf="wrong").status_code == 403
+    assert (
+        world.http.post(
+            "/ops/act", data={"action": "pause", "id": "1", "csrf": csrf}, headers={"Sec-Fetch-Site": "cross-site"}
+        ).status_code
+        == 403
+    )
+    assert act("retry", failed).status_code == 303
+    assert act("pause", 1).status_code == 303
+    assert act("mark-sent", mail["id"]).status_code == 303
+    assert act("mark-sent", mail["id"]).status_code == 409
+    assert act("retry", 999).status_code == 409
+    assert act("explode", 1).status_code == 400
+    with world.db.begin() as conn:
+        assert episodes.get(conn, failed)["stage"] == "download"
+        assert feeds.find(conn, "1")["state"] == "paused"
+        assert outbox.counts(conn) == {"sent": 1}
+    done = world.http.post(
+        "/ops/act", data={"action": "resume", "id": "1"}, headers={"Authorization": f"Bearer {TOKEN}"}
+    )
+    assert done.json()["action"] == "resume"
+    assert world.http.post("/ops/logout", data={"csrf": csrf}).status_code == 303
+    assert world.http.get("/ops").status_code == 303
+
+
+def test_without_a_token_there_are_no_operator_pages(db: Database, settings: Settings, clock: FixedClock) -> None:
+    with pages(settings, db, clock) as address, httpx.Client(base_url=address) as http:
+        for path in ("/ops", "/ops/login", "/ops/feeds"):
+            assert http.get(path).status_code == 404, path
+        assert http.post("/ops/login", data={"token": ""}).status_code == 404
+        assert http.get("/subscribe").status_code == 403
+        assert http.get("/").status_code == 200, "an empty installation has pages too"
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def test_forms_are_bounded(world: World) -> None:
+    link = world.link("p", "preferences")
+    assert world.http.post(link, data={"zone": "x" * 70_000}).status_code == 413
+    assert world.http.post(link, content=b"a=1&" * 500, headers=URLENCODED).status_code == 400
+    assert world.http.post(link, json={"hour": 1}).status_code == 415
+    assert world.http.post(link, content=b"zone=%00%ff%ed%a0%80&hour=\x00", headers=URLENCODED).status_code == 422
+
+
+URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def test_rates_are_limited(sqlite: Database, web_settings: Settings, clock: FixedClock) -> None:
+    with pages(web_settings, sqlite, clock, limits=None) as address, httpx.Client(base_url=address) as http:
+        said = [http.post("/ops/login", data={"token": "guess"}).status_code for _ in range(7)]
+        assert said == [403] * 5 + [429] * 2
+        slow = http.post("/ops/login", data={"token": TOKEN})
+        assert slow.status_code == 429 and int(slow.headers["retry-after"]) > 0
+        said = [http.post("/subscribe", data={"email": f"a{n}@example.org"}).status_code for n in range(6)]
+        assert said == [200] * 5 + [429]
+
+
+def test_reading_waits_for_no_writer(sqlite: Database, web_settings: Settings, clock: FixedClock) -> None:
+    with sqlite.begin() as conn:
+        add_insights(conn, NOW, ["A thought."])
+    with pages(web_settings, sqlite, clock) as address, httpx.Client(base_url=address, timeout=5) as http:
+        with sqlite.begin() as conn:
+            add_insights(conn, NOW, ["Not committed yet."], n=2)
+            assert http.get("/i/1").status_code == 200
+            assert http.get("/i/2").status_code == 404
+
+
+def test_limits_are_kept_for_an_address_not_for_all() -> None:
+    assert MANY.wait_s("form", "192.0.2.1", 0.0) == 0
