@@ -35,7 +35,7 @@ class App:
     def settings(self) -> Settings:
         found = settings_module.load(self.config)
         logging.basicConfig(level=found.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        for noisy in ("httpx", "httpcore", "faster_whisper", "alembic", "apscheduler"):
+        for noisy in ("httpx", "httpcore", "faster_whisper", "alembic", "apscheduler", "procrastinate"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         return found
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -33,6 +33,8 @@ class StoredEpisodeKey:
     title: str | None
     published: datetime | None
     duration_s: float | None
+    chapters_url: str | None = None
+    transcripts: Sequence[Mapping[str, str | None]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +161,11 @@ def _family(kind: str | None) -> str:
 
 
 def _differs(e: ParsedEpisode, s: StoredEpisodeKey) -> bool:
-    return (e.guid, e.title, e.published, e.duration_s, e.enclosure_url) != (
+    return (e.guid, e.title, e.published, e.duration_s, e.enclosure_url, e.chapters_url) != (
         s.guid,
         s.title,
         s.published,
         s.duration_s,
         s.enclosure_url,
-    )
+        s.chapters_url,
+    ) or [t.url for t in e.transcripts] != [t["url"] for t in s.transcripts]

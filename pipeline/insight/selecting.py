@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.insight.embed import Embedder, Vectors
 from pipeline.insight.features import lead, text_of
+from pipeline.insight.injected import to_a_machine
 from pipeline.insight.lexicon import ANSWERS, CONNECTIVES, PRONOUNS
 from pipeline.insight.passage import passages, runs, words
 from pipeline.insight.prove import proven
@@ -41,12 +42,8 @@ _BACKWARD = re.compile(
     r"my (?:answer|point)|now back|now, back|thank|thanks|welcome)\b",
     re.IGNORECASE,
 )
-_TO_A_MACHINE = re.compile(
-    r"\b(?:ignore|disregard|forget) (?:\w+ ){0,3}(?:instructions?|prompts?|rules)|"
-    r"\brank (?:this|me|us|it) (?:first|highest|top)",
-    re.IGNORECASE,
-)
-"""What is said to whatever reads the transcript is no idea for the person who reads the digest."""
+_LOUD = re.compile(r"<\s*[a-z/!]|\]\(|\b[a-z][a-z0-9+.-]*://|\b(?:javascript|mailto|data):\S|\bwww\.|\S@\S+\.\w", re.I)
+"""Markup, a link or an address: nobody says it, and no mail carries it."""
 _OPEN_ENDS = ("...", "…", "-", "—", ",", ";", ":")
 _MENDED = 0.8
 """What a start costs that only has to be read past: "So", "And" before a whole sentence."""
@@ -135,7 +132,8 @@ def standing(span: Passage, transcript: Transcript) -> float:
     factor *= 0.85 ** sum(words(sentence.text) <= _FRAGMENT for sentence in (inside[0], inside[-1]))
     text = " ".join(sentence.text for sentence in inside)
     factor *= 0.85 ** len(_BRACKETED.findall(text))
-    factor *= 0.5 if _TO_A_MACHINE.search(text) else 1.0
+    if _LOUD.search(text) or any(to_a_machine(sentence.text) for sentence in inside):
+        return 0.0
     size = words(text)
     return factor * (1.0 if size >= 35 else 0.9)
 

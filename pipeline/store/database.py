@@ -81,6 +81,8 @@ class Database:
             with engine.begin() as conn:
                 yield conn
         except (OperationalError, InterfaceError) as e:
+            if not _is_away(e):
+                raise
             raise DatabaseAwayError(
                 "The database did not answer", why=str(e.orig), hint="podsift doctor says what is wrong with it"
             ) from e
@@ -111,6 +113,29 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _is_away(e: DBAPIError) -> bool:
+    """Whether the database is at fault, not the statement: a row that it cannot take must not look like an outage."""
+    if e.connection_invalidated or isinstance(e, InterfaceError):
+        return True
+    state = getattr(e.orig, "sqlstate", None)
+    if state is not None:
+        # Connection, resources, operator intervention, system error; a deadlock or a serialisation failure.
+        return state[:2] in ("08", "53", "57", "58", "40") or state == "55P03"
+    code = getattr(e.orig, "sqlite_errorcode", None)
+    return code is None or code & 0xFF in _SQLITE_AWAY
+
+
+_SQLITE_AWAY = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CORRUPT,
+}
 
 
 def _options(url: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def test_a_clock_and_workers_poll_process_and_mail(tmp_path: Path, postgres_url:
             "PODSIFT_DATA_DIR": str(tmp_path),
             "PODSIFT_DATABASE_URL": postgres_url,
             "PODSIFT_FEED_ALLOW_HOSTS": f"127.0.0.1:{server.port}",
-            "PODSIFT_FEED_LOOKBACK_DAYS": "1",
+            "PODSIFT_FEED_LOOKBACK_DAYS": "2",
             "PODSIFT_SMTP_HOST": "127.0.0.1",
             "PODSIFT_SMTP_PORT": str(sink.port),
             "PODSIFT_SMTP_SECURITY": "none",
@@ -91,7 +91,7 @@ def test_up_and_run_work_on_postgresql_too(tmp_path: Path, postgres_url: str) ->
             "PODSIFT_DATABASE_URL": postgres_url,
             "PODSIFT_FEED_ALLOW_HOSTS": f"127.0.0.1:{server.port}",
             "PODSIFT_AUDIO_MIN_FREE_BYTES": "0",
-            "PODSIFT_FEED_LOOKBACK_DAYS": "1",
+            "PODSIFT_FEED_LOOKBACK_DAYS": "2",
         }
         add = [*PODSIFT, "feed", "add", f"{server.base_url}/feed-long-table.xml"]
         subprocess.run(add, env=env, cwd=tmp_path, check=True, capture_output=True, timeout=60)

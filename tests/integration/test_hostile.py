@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from pipeline.settings import LlmSettings, Settings
 from pipeline.store import insights, transcripts
 from pipeline.store.database import Database
 from pipeline.transcript import sponsor
+from pipeline.transcript.make import read_podcast_json
 from tests.conftest import NOW
 from tests.fakes.attacks import ATTACKS
 from tests.fakes.rows import add_episode, add_subscriber
@@ -133,15 +135,33 @@ def test_a_model_that_obeys_changes_nothing(
     assert told(found.insights) == told(calm.insights)
 
 
+@lru_cache(maxsize=1)
+def long_talk() -> Transcript:
+    """A sample episode with one neutral sentence in its middle."""
+    return _spoken(NEUTRAL)
+
+
+def _spoken(text: str) -> Transcript:
+    made = read_podcast_json(Path(__file__).resolve().parents[2] / "samples" / "slow-software-02.transcript.json")
+    middle = len(made.sentences) // 2
+    one = replace(made.sentences[middle], text=text, mark=None, reason=None)
+    texts = [*made.sentences[:middle], one, *made.sentences[middle:]]
+    return replace(made, sentences=tuple(replace(s, number=n) for n, s in enumerate(texts)))
+
+
 @pytest.mark.parametrize(("name", "attack"), ATTACKS, ids=[n for n, _ in ATTACKS])
 def test_the_selecting_writer_is_not_swayed(name: str, attack: str) -> None:
-    calm = tools().selecting.find(with_attack(NEUTRAL), EpisodeContext())
-    found = tools().selecting.find(with_attack(attack), EpisodeContext())
-    aside = [i for i in calm.insights if not i.first <= INJECTED <= i.last]
-    assert len(aside) >= 2
-    kept = [i for i in found.insights if not i.first <= INJECTED <= i.last]
-    assert [(i.title, i.text, i.quote) for i in kept] == [(i.title, i.text, i.quote) for i in aside]
-    assert [i.score for i in kept] == pytest.approx([i.score for i in aside], abs=0.02)
+    calm = tools().selecting.find(long_talk(), EpisodeContext())
+    found = tools().selecting.find(_spoken(attack), EpisodeContext())
+    place = len(long_talk().sentences) // 2
+
+    def aside(of: Findings) -> list[InsightDraft]:
+        """What is not said right beside the attack: a neighbour's window may be cut elsewhere."""
+        return [i for i in of.insights if i.last < place - 4 or i.first > place + 4]
+
+    assert len(aside(calm)) >= 3
+    assert [(i.title, i.text, i.quote) for i in aside(found)] == [(i.title, i.text, i.quote) for i in aside(calm)]
+    assert [i.score for i in aside(found)] == pytest.approx([i.score for i in aside(calm)], abs=0.03)
     assert not any(LOUD.search(f"{i.title} {i.text} {i.quote}") for i in found.insights)
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from pipeline.episode.identity import StoredEpisodeKey, match
 from pipeline.episode.select import select
-from pipeline.records import ParsedEpisode
+from pipeline.records import ParsedEpisode, TranscriptLink
 from pipeline.settings import FeedSettings
 from tests.conftest import NOW
 from tests.fakes.rows import parsed_episode
@@ -102,3 +102,11 @@ def test_a_hostile_feed_costs_no_square() -> None:
     began = time.monotonic()
     assert {i.action for i in match(many, old)} == {"insert"}
     assert time.monotonic() - began < 5  # 0.1 s here; the square of 8,000 takes minutes
+
+
+def test_a_transcript_that_comes_later_is_an_edit() -> None:
+    link = TranscriptLink("https://example.org/1.vtt", "text/vtt")
+    later, known = replace(E1, transcripts=(link,)), stored(E1)
+    assert [i.action for i in match([E1], [known])] == ["unchanged"]
+    assert [i.action for i in match([later], [known])] == ["update"]
+    assert [i.action for i in match([later], [replace(known, transcripts=[{"url": link.url}])])] == ["unchanged"]

@@ -1,11 +1,14 @@
 """The schema: migrations give what the tables say, and a newer one is refused."""
 
+import sqlite3
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DatabaseAwayError
 from pipeline.settings import Settings
 from pipeline.store import database
 from pipeline.store.database import Database
@@ -45,3 +48,24 @@ def test_full_text_follows_the_insights(sqlite: Database) -> None:
 def test_naive_times_are_refused(sqlite: Database) -> None:
     with pytest.raises(Exception, match="naive time"), sqlite.begin() as conn:
         add_insights(conn, NOW.replace(tzinfo=None), ["x"])
+
+
+def test_a_statement_at_fault_is_no_outage(db: Database) -> None:
+    with pytest.raises(DBAPIError), db.begin() as conn:
+        conn.execute(text("SELECT * FROM no_such_table"))
+
+
+def test_a_locked_database_is_one(sqlite: Database) -> None:
+    with sqlite.begin() as conn:
+        conn.exec_driver_sql("PRAGMA busy_timeout=50")
+        other = sqlite3.connect(make_url(sqlite.url).database or "", timeout=0.05)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        other.close()
+    held = sqlite3.connect(make_url(sqlite.url).database or "", isolation_level=None)
+    held.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(DatabaseAwayError, match="did not answer"), sqlite.begin() as conn:
+            conn.exec_driver_sql("SELECT 1")
+    finally:
+        held.close()
