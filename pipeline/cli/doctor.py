@@ -107,10 +107,14 @@ def check_jobs(_app: App, db: Database) -> Result:
     ), f"{waiting} waiting, {failed} failed, {n.get('done', 0)} done (podsift job list)"
 
 
-def check_mail(_app: App, db: Database) -> Result:
+def check_mail(app: App, db: Database) -> Result:
     with db.begin() as conn:
         n = outbox.counts(conn)
+        held = [h for h in outbox.holds(conn) if h["until"] > app.clock.now()]
     text = ", ".join(f"{v} {k}" for k, v in sorted(n.items())) or "no mail yet"
+    if held:
+        why = f"{held[0]['server']} is left alone until {held[0]['until']:%H:%M} UTC: {held[0]['why']}"
+        return "bad", f"{text}; {why}; podsift mail resume ends that"
     return ("bad", text + "; decide with podsift outbox resolve") if n.get("uncertain") else ("ok", text)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from pipeline.clock import Clock
 from pipeline.digest.compose import build
+from pipeline.email.bounce_box import collect_quietly
 from pipeline.email.delivery import Sent, send_due
 from pipeline.errors import PodsiftError, UsageError
 from pipeline.insight.relate import same_reason
@@ -17,6 +18,8 @@ from pipeline.store import outbox, subscribers
 from pipeline.store.database import Database
 
 log = logging.getLogger(__name__)
+PASS_S = 60.0
+"""So long mails are sent before the clock is looked at again for digests that fell due."""
 
 
 @dataclass
@@ -65,7 +68,17 @@ def sole_sender(db: Database) -> Iterator[None]:
 def morning(db: Database, settings: Settings, clock: Clock, say: Callable[[str], None]) -> tuple[Built, Sent]:
     """Build what is due and send what waits, telling each in a sentence."""
     with sole_sender(db):
+        collect_quietly(db, settings, clock)
         built = build_due(db, settings, clock)
-        sent = send_due(db, settings, clock)
+        sent = send_due(db, settings, clock, limit_s=PASS_S)
+        while sent.more:
+            # A slow server must not hold up the digests of the next hour.
+            later = build_due(db, settings, clock)
+            built.digests += later.digests
+            built.empty += later.empty
+            built.failed |= later.failed
+            sent = sent.plus(send_due(db, settings, clock, limit_s=PASS_S))
     say(f"digests built {len(built.digests)}, mails sent {sent.sent}, deferred {sent.deferred}, failed {sent.failed}")
+    if sent.held:
+        say(f"mail server: {sent.held}")
     return built, sent

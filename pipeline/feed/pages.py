@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from pipeline.episode.identity import own_key
-from pipeline.feed.parse import MAX_EPISODES
+from pipeline.feed.values import MAX_EPISODES
 from pipeline.records import ParsedFeed
 
 Page = Callable[[str], Awaitable[ParsedFeed | None]]

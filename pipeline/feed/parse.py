@@ -13,13 +13,12 @@ import feedparser
 from pipeline.clock import iso_z
 from pipeline.errors import ParseError
 from pipeline.feed.namespace import LIVE, register
-from pipeline.feed.values import parse_date, parse_duration
+from pipeline.feed.values import MAX_EPISODES, parse_date, parse_duration
 from pipeline.records import Chapter, ParsedEpisode, ParsedFeed, Person, Soundbite, TranscriptLink
 from pipeline.urls import redact
 
 AUDIO = (".mp3", ".m4a", ".m4b", ".aac", ".ogg", ".oga", ".opus", ".flac", ".wav", ".mp2", ".wma", ".aif", ".aiff")
 MAX_TEXT = 20_000
-MAX_EPISODES = 20_000
 MAX_PERSONS, MAX_CHAPTERS, MAX_SOUNDBITES = 200, 1000, 100
 _REFERENCE = re.compile(rb"&#(?:x([0-9a-f]{1,12})|([0-9]{1,12}));", re.IGNORECASE)
 log = logging.getLogger(__name__)

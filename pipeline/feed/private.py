@@ -12,14 +12,17 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from pipeline.errors import ConfigError, PodsiftError
 from pipeline.feed.fetch import FetchedFeed
 from pipeline.records import ParsedFeed
-from pipeline.secretbox import SecretBox
 from pipeline.settings import Settings
-from pipeline.transport import split_credentials
+from pipeline.urls import split_credentials
+
+if TYPE_CHECKING:
+    from pipeline.secretbox import SecretBox
 
 PURPOSE = "feed credentials"
 HIDDEN = "***"
@@ -141,15 +144,21 @@ def _hidden_query(url: str) -> str:
     return url if query == parts.query else urlunsplit(parts._replace(query=query))
 
 
+def _box(settings: Settings) -> SecretBox:
+    from pipeline.secretbox import SecretBox  # most feeds are public, and its ciphers take 10 MB
+
+    return SecretBox.of(settings, PURPOSE)
+
+
 def seal(credentials: Credentials, settings: Settings) -> str:
     """For the feed's row. Raises ConfigError when there is no secret_key."""
-    return SecretBox.of(settings, PURPOSE).seal(credentials.dump())
+    return _box(settings).seal(credentials.dump())
 
 
 def unseal(sealed: str, settings: Settings) -> Credentials:
     """From the feed's row. Raises ConfigError."""
     try:
-        found = json.loads(SecretBox.of(settings, PURPOSE).open(sealed))
+        found = json.loads(_box(settings).open(sealed))
         return Credentials(found["origin"], found["user"], found["password"], found["url"])
     except (ValueError, KeyError, TypeError) as e:
         raise ConfigError("A feed's stored credentials cannot be read", hint="give them again: feed set --user") from e
@@ -229,7 +238,7 @@ def relogin(url: str, sealed: str | None, user: str, password: str, settings: Se
 
 def resealed(sealed: Mapping[int, str], settings: Settings) -> dict[int, str]:
     """By feed, what is to be stored after a new key was put in front. Raises ConfigError."""
-    box = SecretBox.of(settings, PURPOSE)
+    box = _box(settings)
     return {i: box.seal(box.open(text)) for i, text in sealed.items() if not box.newest(text)}
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, func, insert, or_, select, update
 from pipeline.episode.identity import StoredEpisodeKey
 from pipeline.episode.twins import title_key
 from pipeline.errors import NotFoundError
-from pipeline.records import ParsedEpisode, Person, TranscriptLink
+from pipeline.records import Chapter, ParsedEpisode, Person, TranscriptLink
 from pipeline.store.database import WAKER
 from pipeline.store.tables import episode, feed
 
@@ -183,6 +183,11 @@ def links(row: Mapping[str, Any]) -> tuple[TranscriptLink, ...]:
 def persons(row: Mapping[str, Any]) -> tuple[Person, ...]:
     """The people of an episode row; those of the show where it names none."""
     return tuple(Person(**p) for p in row["persons"] or row.get("feed_persons") or ())
+
+
+def chapters(row: Mapping[str, Any]) -> tuple[Chapter, ...]:
+    """The publisher's chapters of an episode row, in their order."""
+    return tuple(Chapter(**c) for c in row["chapters"] or ())
 
 
 def waiting(conn: Connection, stage: str, now: datetime, limit: int = 50) -> list[int]:

@@ -47,7 +47,9 @@ def test_packages_are_installed_by_hash_and_never_built() -> None:
     assert len(installs) >= 4
     for command in installs:
         if "pip" in command:
-            assert "--require-hashes --only-binary :all:" in command or "--no-index --no-deps" in command, command
+            assert "--no-deps --require-hashes --only-binary :all:" in command or "--no-index --no-deps" in command, (
+                command
+            )
     assert not any(re.search(r"apt|apk|curl|wget|gcc|build-essential", rest) for _, rest in instructions())
 
 
