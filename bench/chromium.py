@@ -16,10 +16,15 @@ from select import select
 from typing import Any
 
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--mute-audio", "--disable-dev-shm-usage",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--hide-scrollbars", "--mute-audio", "--disable-dev-shm-usage",
     "--autoplay-policy=no-user-gesture-required", "--remote-debugging-pipe",
 ]  # fmt: skip
+
+
+_REFUSED = "the server responded with a status of 4"
+"""Chromium logs each such answer; a form that is sent back with its mistakes (422) is nothing to complain about."""
 
 
 class BrowserError(Exception):
@@ -41,6 +46,10 @@ class Tab:
         self._buffer = b""
         self._session: str | None = None
         self.events: list[dict[str, Any]] = []
+        self.requests: list[str] = []
+        """Addresses that pages asked for, since somebody cleared the list."""
+        self.complaints: list[str] = []
+        """What the browser holds against pages: broken policies, failed requests, exceptions of scripts."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
@@ -71,7 +80,19 @@ class Tab:
                 raise BrowserError("Chromium has gone")
             self._buffer += data
         message, _, self._buffer = self._buffer.partition(b"\0")
-        return dict(json.loads(message))
+        said = dict(json.loads(message))
+        self._note(said.get("method", ""), said.get("params", {}))
+        return said
+
+    def _note(self, method: str, params: dict[str, Any]) -> None:
+        if method == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
+        elif method == "Log.entryAdded" and params["entry"]["level"] in ("warning", "error"):
+            if _REFUSED in params["entry"]["text"]:
+                return
+            self.complaints.append(f"{params['entry']['text']} ({params['entry'].get('url', '')})")
+        elif method == "Runtime.exceptionThrown":
+            self.complaints.append(params["exceptionDetails"].get("exception", {}).get("description", "an exception"))
 
     def goto(self, url: str) -> None:
         """Open an address and wait until it is loaded."""
@@ -105,6 +126,43 @@ class Tab:
                 raise BrowserError(f"never true: {script}")
             time.sleep(0.05)
         return found
+
+    def click(self, selector: str) -> None:
+        """Press the mouse in the middle of an element. Raises BrowserError when another one covers it."""
+        find = f"document.querySelector({json.dumps(selector)})"
+        if not self.run(f"!!{find}"):
+            raise BrowserError(f"no {selector} on {self.run('location.href')}")
+        place = self.run(
+            f"(() => {{ const e = {find}; e.scrollIntoView({{block: 'center', behavior: 'instant'}}); "
+            "const r = e.getClientRects()[0]; const x = r.x + r.width / 2, y = r.y + r.height / 2; "
+            "const hit = document.elementFromPoint(x, y); "
+            "return [x, y, !!hit && (e.contains(hit) || hit.contains(e))] })()"
+        )
+        if not place[2]:
+            raise BrowserError(f"{selector} is covered by something else")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
+
+    def follow(self, selector: str) -> None:
+        """Click, and wait for the page that this opens."""
+        with self.loading():
+            self.click(selector)
+
+    def fill(self, selector: str, text: str) -> None:
+        """Type over what a field holds."""
+        self.click(selector)
+        self.run(f"document.querySelector({json.dumps(selector)}).select()")
+        self.call("Input.insertText", text=text)
+
+    def press(self, key: str, code: int = 0, text: str = "") -> None:
+        """One key: `Tab` (9), `Enter` (13, text `\\r`)."""
+        for kind in ("keyDown", "keyUp"):
+            extra = {"text": text} if text and kind == "keyDown" else {}
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **extra)
+
+    def scripts(self, *, allowed: bool) -> None:
+        """Whether pages may run scripts of their own."""
+        self.call("Emulation.setScriptExecutionDisabled", value=not allowed)
 
     def look(self, width: int, *, dark: bool = False, height: int = 900, scale: float = 1.0) -> None:
         """Be a screen of so many pixels, light or dark."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import partial
@@ -17,6 +18,7 @@ from pipeline.errors import PodsiftError
 from pipeline.resources import resource
 
 BASE = "http://127.0.0.1:8765"
+_RANGE = re.compile(r"bytes=(\d{1,12})-(\d{0,12})")
 _DATE = re.compile(r"<(pubDate|lastBuildDate)>([^<]+)</")
 
 
@@ -47,7 +49,7 @@ class _Handler(SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         name = self.path.lstrip("/")
         if not re.fullmatch(r"feed-[a-z-]+\.xml", name) or not (Path(self.directory) / name).is_file():
-            super().do_GET()
+            self._file()
             return
         body = moved((Path(self.directory) / name).read_text("utf-8"), self.shift, self.base_url).encode()
         self.send_response(200)
@@ -55,6 +57,29 @@ class _Handler(SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _file(self) -> None:
+        """A file, or the part of it that `Range` asks for: a player that starts in the middle needs that."""
+        path = Path(self.translate_path(self.path))
+        asked = _RANGE.fullmatch(self.headers.get("Range", ""))
+        size = path.stat().st_size if path.is_file() else 0
+        first = int(asked[1]) if asked else 0
+        if asked is None or first >= size:
+            super().do_GET()
+            return
+        last = min(int(asked[2]), size - 1) if asked[2] else size - 1
+        self.send_response(206)
+        self.send_header("Content-Type", self.guess_type(path))
+        self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
+        self.send_header("Content-Length", str(max(0, last - first + 1)))
+        self.end_headers()
+        with path.open("rb") as f, suppress(ConnectionError):
+            f.seek(first)
+            self.wfile.write(f.read(max(0, last - first + 1)))
+
+    def end_headers(self) -> None:
+        self.send_header("Accept-Ranges", "bytes")
+        super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

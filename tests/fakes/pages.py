@@ -29,11 +29,12 @@ def pages(
     *,
     limits: Limits | None = MANY,
     embedder: Callable[[], Embedder] = WordEmbedder,
+    port: int = 0,
 ) -> Iterator[str]:
-    """The address of the pages. Without `limits` the product's own hold."""
+    """The address of the pages. Without `limits` the product's own hold; without `port` any free one."""
     site = Site(settings, db, clock, embedder=embedder, limits=limits)
     config = uvicorn.Config(
-        application(site), host="127.0.0.1", port=0, lifespan="off", log_config=None, access_log=False
+        application(site), host="127.0.0.1", port=port, lifespan="off", log_config=None, access_log=False
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="pages", daemon=True)
