@@ -195,7 +195,7 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     code, said = command(capsys, "subscriber", "import", "people.csv", "--confirmed", "--dry-run", "--json")
     assert code == 5 and json.loads(said)["counts"] == {"wrong": 4, "added": 2}
     assert command(capsys, "subscriber", "list", "--json") == (0, "[]\n")
-    assert command(capsys, "subscriber", "import", "people.csv")[1].endswith("2 asked, 4 wrong\n")
+    assert "2 asked, 4 wrong\n" in command(capsys, "subscriber", "import", "people.csv")[1]
     code, said = command(capsys, "subscriber", "list", "--state", "pending", "--json")
     assert [r["email"] for r in json.loads(said)] == ["a@example.org", "d@example.org"]
     assert command(capsys, "outbox", "list", "--json")[1].count('"kind": "confirm"') == 2
