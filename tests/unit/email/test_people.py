@@ -197,7 +197,7 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert command(capsys, "subscriber", "list", "--json") == (0, "[]\n")
     assert "2 asked, 4 wrong\n" in command(capsys, "subscriber", "import", "people.csv")[1]
     code, said = command(capsys, "subscriber", "list", "--state", "pending", "--json")
-    assert [r["email"] for r in json.loads(said)] == ["a@example.org", "d@example.org"]
+    assert [r["email"] for r in json.loads(said)] == ["d@example.org", "a@example.org"]
     assert command(capsys, "outbox", "list", "--json")[1].count('"kind": "confirm"') == 2
     code, said = command(capsys, "outbox", "show", "1", "--json")
     assert code == 0 and json.loads(said)["means"] == "written with its digest, waits for a sender"
