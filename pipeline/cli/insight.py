@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.insight_batch import export_batch, import_batch
 from pipeline.cli.shared import App, json_option, print_json, print_rows
 from pipeline.store import episodes, insights
 
@@ -14,6 +15,10 @@ from pipeline.store import episodes, insights
 @click.group()
 def insight() -> None:
     """Find and list insights."""
+
+
+insight.add_command(export_batch)
+insight.add_command(import_batch)
 
 
 @insight.command()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from pipeline.clock import Clock
 from pipeline.errors import AnswerError, ConfigError, PodsiftError, RefusedError, WaitingError
-from pipeline.insight.llm_answer import Usage, chat_usage, read_chat, read_object, yes_minus_no
+from pipeline.insight.llm_answer import Reply, Usage, chat_usage, read_chat, read_object, yes_minus_no
 from pipeline.insight.llm_base import Label, LlmCall, Message, ModelFacts, Record
 from pipeline.insight.llm_wire import Wire, together
 
@@ -107,10 +107,13 @@ class OpenAiModel:
             grammar = {"regex": "(Yes|No)"} if self.constrained else {}
             reply = read_chat(await self._chat(chat, **asked, **grammar))
             call.usage = reply.usage
-            if not reply.top:
-                hint = "serve the model with SGLang, vLLM or llama.cpp"
-                raise ConfigError(f"The server at {self.wire.shown} gives no logprobs", hint=hint)
-            return yes_minus_no(reply.top, constrained=self.constrained)
+            return self._lean(reply)
+
+    def _lean(self, reply: Reply) -> float | None:
+        if not reply.top:
+            hint = "serve the model with SGLang, vLLM or llama.cpp"
+            raise ConfigError(f"The server at {self.wire.shown} gives no logprobs", hint=hint)
+        return yes_minus_no(reply.top, constrained=self.constrained)
 
     async def _chat(self, messages: Sequence[Message], **fields: Any) -> Any:
         refuse_empty(messages)

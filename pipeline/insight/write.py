@@ -8,7 +8,8 @@ bear it out. Then each is scored by one-token questions, and what an episode say
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from pipeline.clock import Clock
@@ -49,6 +50,7 @@ READABLE = 5
 """Stems that a claim has at least when it is written in Latin letters."""
 PROMPTS = ("extract", "rewrite", "support", "score", "same")
 DETAIL = 300
+Open = Callable[[], AbstractAsyncContextManager[LanguageModel]]
 
 
 class MoeWriter:
@@ -63,9 +65,12 @@ class MoeWriter:
         book: Book | None = None,
         clock: Clock | None = None,
         pause: Pause = asyncio.sleep,
+        opened: Open | None = None,
     ):
+        """`opened` gives another model than the served one."""
         self._settings, self._ranker, self._embedder = settings, ranker, embedder
         self._book, self._clock, self._pause = book, clock, pause
+        self._opened = opened
         self._facts: ModelFacts | None = None
 
     @property
@@ -100,8 +105,7 @@ class MoeWriter:
         sentences: Sequence[Sentence],
         ranked: tuple[Passage, ...],
     ) -> Findings:
-        record = self._book.note if self._book is not None else None
-        async with open_model(self._settings, record=record, clock=self._clock, pause=self._pause) as model:
+        async with self._open() as model:
             self._facts = model.facts
             asker = Asker(model, transcript, context)
             drafts = await self._proven(asker, await asker.read_all(sentences, ranked), ranked, transcript)
@@ -110,6 +114,12 @@ class MoeWriter:
             insights = await self._judged(model, drafts[:CANDIDATES], transcript, asker.dropped)
         dropped = tuple(Dropped(d.reason, d.detail[:DETAIL]) for d in asker.dropped)
         return Findings(self.origin, ranked, insights, dropped)
+
+    def _open(self) -> AbstractAsyncContextManager[LanguageModel]:
+        if self._opened is not None:
+            return self._opened()
+        record = self._book.note if self._book is not None else None
+        return open_model(self._settings, record=record, clock=self._clock, pause=self._pause)
 
     async def _proven(
         self, asker: Asker, found: Sequence[Written], ranked: Sequence[Passage], transcript: Transcript

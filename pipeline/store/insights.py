@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select
 
-from pipeline.records import Findings, StoredInsight
+from pipeline.records import Dropped, Findings, StoredInsight
 from pipeline.store.tables import digest_item, episode, feed, insight, insight_drop, ledger, transcript
 
 Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
@@ -42,13 +42,21 @@ def _vector(data: bytes | None) -> Vector | None:
 def save(
     conn: Connection, episode_id: int, found: Findings, keys: Sequence[str], vectors: Sequence[Vector], now: datetime
 ) -> list[int]:
-    """Store a writer's findings in place of those of an earlier run that no digest holds. Returns the new ids."""
+    """Store a writer's findings in place of those of an earlier run that no digest holds. Returns the new ids.
+
+    One that rests on the sentences of an insight that a digest holds says in other words what was sent: it is dropped.
+    """
     sent = select(digest_item.c.insight_id)
     conn.execute(delete(insight).where(insight.c.episode_id == episode_id, insight.c.id.not_in(sent)))
     conn.execute(delete(insight_drop).where(insight_drop.c.episode_id == episode_id))
-    origin = found.origin
+    kept = conn.execute(select(insight.c.evidence).where(insight.c.episode_id == episode_id))
+    held = [set(evidence) for evidence in kept.scalars()]
+    origin, dropped = found.origin, list(found.dropped)
     ids = []
     for draft, key, vector in zip(found.insights, keys, vectors, strict=True):
+        if any(_told_again(set(draft.evidence), other) for other in held):
+            dropped.append(Dropped("sent already", draft.title))
+            continue
         row = {
             "episode_id": episode_id,
             "title": draft.title,
@@ -72,9 +80,13 @@ def save(
             "made_at": now,
         }
         ids.append(int(conn.execute(insert(insight).values(**row).returning(insight.c.id)).scalar_one()))
-    for drop in found.dropped:
+    for drop in dropped:
         conn.execute(insert(insight_drop).values(episode_id=episode_id, reason=drop.reason, detail=drop.detail, at=now))
     return ids
+
+
+def _told_again(evidence: set[int], sent: set[int]) -> bool:
+    return 2 * len(evidence & sent) >= min(len(evidence), len(sent))
 
 
 def _joined() -> Select[tuple[object, ...]]:

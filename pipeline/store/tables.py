@@ -2,9 +2,11 @@
 
 from pipeline.store.columns import DIMENSIONS, Embedding, UtcDateTime, metadata
 from pipeline.store.tables_ideas import (
+    batch_question,
     insight,
     insight_drop,
     insight_link,
+    insight_match,
     llm_call,
 )
 from pipeline.store.tables_people import (
@@ -33,6 +35,7 @@ __all__ = [
     "DIMENSIONS",
     "Embedding",
     "UtcDateTime",
+    "batch_question",
     "block",
     "bounce",
     "digest",
@@ -46,6 +49,7 @@ __all__ = [
     "insight",
     "insight_drop",
     "insight_link",
+    "insight_match",
     "ledger",
     "llm_call",
     "mail_hold",

@@ -79,3 +79,25 @@ llm_call = Table(
     Column("seconds", Float, nullable=False),
     Column("outcome", String(20), nullable=False),
 )
+
+# What a batch is to answer about an episode; gone once the episode's insights are made of it.
+batch_question = Table(
+    "batch_question",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("episode_id", ForeignKey("episode.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("status", Integer),
+    Column("answer", JSON(none_as_null=True)),
+)
+
+# How likely a model finds the first insight better than the second: each pair once, asked in both orders.
+insight_match = Table(
+    "insight_match",
+    metadata,
+    Column("one_id", ForeignKey("insight.id", ondelete="CASCADE"), primary_key=True),
+    Column("other_id", ForeignKey("insight.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("chance", Float, nullable=False),
+    Column("judge", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)

@@ -1,0 +1,208 @@
+"""A day's questions through files: export, an offline engine, import, until there are insights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from pipeline.cli import insight_batch
+from pipeline.cli.main import run
+from pipeline.clock import FixedClock
+from pipeline.digest.compose import build
+from pipeline.engine.step import step
+from pipeline.insight.batch_work import BatchWork, Turn
+from pipeline.insight.relate import same_reason
+from pipeline.insight.toolbox import Toolbox
+from pipeline.records import Findings, InsightDraft, Origin
+from pipeline.settings import Settings, load
+from pipeline.stages import Workshop, context_of
+from pipeline.store import batches, episodes, insights, transcripts
+from pipeline.store.database import Database, open_database
+from pipeline.store.tables import insight_drop, llm_call
+from tests.conftest import NOW, environ_of
+from tests.fakes.engine import answer_file
+from tests.fakes.rows import add_episode, add_subscriber
+from tests.fakes.scripts import Writes
+from tests.fakes.sglang import FakeSglang
+from tests.fakes.talk import DOUGH, WASTE, dough, good, talk
+
+
+@pytest.fixture
+def server() -> Iterator[FakeSglang]:
+    script = Writes([good(), dough(), good(insight="It is what it is.", evidence=list(WASTE[:2]))])
+    with FakeSglang(script, sglang=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def tools() -> Toolbox:
+    return Toolbox()
+
+
+def add(db: Database, n: int, stage: str) -> int:
+    with db.begin() as conn:
+        made = add_episode(conn, NOW, show=n, n=n, stage=stage)
+        transcripts.save(conn, made, talk(), NOW)
+    return made
+
+
+class Rounds:
+    """Goes through files until nothing is open."""
+
+    def __init__(self, db: Database, tools: Toolbox, server: FakeSglang, folder: Path):
+        self.db, self.server, self.folder = db, server, folder
+        self.work = BatchWork(db, FixedClock(NOW), tools, context_of, "any")
+        self.sizes: list[int] = []
+
+    def until_done(self, episode_id: int, most: int = 8) -> Turn:
+        for k in range(most):
+            turn = self.work.turn(episode_id)
+            if not turn.questions:
+                return turn
+            self.sizes.append(len(turn.questions))
+            asked, answers = self.folder / f"q{k}.jsonl", self.folder / f"a{k}.jsonl"
+            assert insight_batch._write(asked, [turn]) == len(turn.questions)
+            answer_file(self.server, asked, answers)
+            counts = insight_batch._read(self.db, answers)
+            assert counts["kept"] == counts["lines"] == len(turn.questions)
+        raise AssertionError("it never ends")
+
+
+def test_files_bring_what_a_served_model_brings(
+    db: Database, settings: Settings, clock: FixedClock, tools: Toolbox, server: FakeSglang, tmp_path: Path
+) -> None:
+    episode = add(db, 1, "extract")
+    rounds = Rounds(db, tools, server, tmp_path)
+    done = rounds.until_done(episode)
+    assert done.insights == 2 and len(rounds.sizes) <= 4
+    with db.begin() as conn:
+        assert episodes.get(conn, episode)["stage"] == "relate"
+        by_file = insights.of_episode(conn, episode)
+        calls = list(conn.execute(select(llm_call)))
+        assert batches.open_(conn) == {}
+    assert {(i.writer, i.model) for i in by_file} == {("moe", "smol-moe")}
+    assert {c.purpose for c in calls} == {"extract", "rewrite", "support", "score", "same"}
+    assert all(c.outcome == "ok" or c.purpose == "rewrite" for c in calls) and all(c.prompt_tokens for c in calls)
+    # The same episode by the served model: same titles, texts, quotes and scores.
+    server.script.offered.clear()  # type: ignore[attr-defined]
+    other = add(db, 2, "extract")
+    llm = settings.llm.model_validate({"url": server.url})
+    shop = Workshop(settings.model_copy(update={"llm": llm}), db, clock)
+    assert step(db, clock, next(s for s in shop.stages() if s.name == "extract"), other) == "done"
+    with db.begin() as conn:
+        served = insights.of_episode(conn, other)
+    told = [[(i.title, i.text, i.quote, i.first, i.last) for i in some] for some in (by_file, served)]
+    assert told[0] == told[1]
+    assert [i.score for i in by_file] == pytest.approx([i.score for i in served])
+    # And on it goes: links are made, a digest is built of it.
+    relate = next(s for s in Workshop(settings, db, clock).stages() if s.name == "relate")
+    assert step(db, clock, relate, episode) == "done"
+    with db.begin() as conn:
+        assert build(conn, add_subscriber(conn, NOW), settings, same_reason, NOW) is not None
+
+
+def test_selected_insights_are_replaced_but_what_was_sent_stays_and_is_not_told_again(
+    db: Database, settings: Settings, tools: Toolbox, server: FakeSglang, tmp_path: Path
+) -> None:
+    episode = add(db, 1, "done")
+
+    def selected(title: str, evidence: tuple[int, ...], score: float) -> InsightDraft:
+        text = " ".join(talk().sentences[n].text for n in evidence)
+        return InsightDraft(title, text, text, evidence, evidence[0], evidence[-1], 8.0, 40.0, "Ana Ruiz", score)
+
+    drafts = (selected("Bread was thrown away", WASTE, 0.9), selected("Dough decides", DOUGH, 0.1))
+    vectors = list(np.eye(2, 384, dtype=np.float32))
+    with db.begin() as conn:
+        insights.save(conn, episode, Findings(Origin("selecting"), (), drafts), ["a" * 32, "b" * 32], vectors, NOW)
+        who = add_subscriber(conn, NOW, count=3)
+        floor = settings.digest.model_copy(update={"floor": 0.5})
+        assert build(conn, who, settings.model_copy(update={"digest": floor}), same_reason, NOW) is not None
+        assert batches.todo(conn, NOW) == [] and batches.todo(conn, NOW.replace(day=18)) == [episode]
+    assert Rounds(db, tools, server, tmp_path).until_done(episode).insights == 2
+    with db.begin() as conn:
+        now = {i.title: i.writer for i in insights.of_episode(conn, episode)}
+        dropped = list(conn.execute(select(insight_drop.c.reason, insight_drop.c.detail)))
+        assert batches.todo(conn, NOW.replace(day=18)) == []
+    assert now == {"Bread was thrown away": "selecting", dough()["title"]: "moe"}
+    assert ("sent already", good()["title"]) in [tuple(d) for d in dropped]
+
+
+def test_answers_that_fail_are_asked_again_and_bad_lines_hurt_nobody(
+    sqlite: Database, tools: Toolbox, server: FakeSglang, tmp_path: Path
+) -> None:
+    episode = add(sqlite, 1, "extract")
+    work = BatchWork(sqlite, FixedClock(NOW), tools, context_of, "any")
+    first = work.turn(episode)
+    assert work.turn(episode).questions == first.questions  # nothing was answered, nothing changes
+    asked, answers = tmp_path / "q.jsonl", tmp_path / "a.jsonl"
+    insight_batch._write(asked, [first])
+    answer_file(server, asked, answers, lambda a: a | {"response": None, "error": {"code": "batch_expired"}})
+    answers.write_bytes(
+        answers.read_bytes()
+        + b"\nnot JSON\n\n"
+        + b'{"custom_id": "podsift-9-extract-0", "response": {"status_code": 200, "body": {"choices": '
+        + b'[{"message": {"content": "{}"}}]}}}\n'
+        + b"x" * 3_000_000
+    )
+    counts = insight_batch._read(sqlite, answers)
+    assert counts == {"lines": len(first.questions) + 3, "kept": 0, "failed": 1, "unknown": 1, "bad": 2}
+    assert work.turn(episode).questions == first.questions
+
+
+def test_an_episode_that_went_on_meanwhile_is_left_alone(
+    sqlite: Database, tools: Toolbox, server: FakeSglang, tmp_path: Path
+) -> None:
+    episode = add(sqlite, 1, "extract")
+    rounds = Rounds(sqlite, tools, server, tmp_path)
+    rounds.work.turn(episode)
+    with sqlite.begin() as conn:
+        episodes.advance(conn, episode, "extract", "transcribe")
+    assert "transcribe" in (rounds.work.turn(episode).error or "")
+    with sqlite.begin() as conn:
+        assert list(batches.open_(conn)) == [episode] and insights.of_episode(conn, episode) == []
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    monkeypatch.chdir(tmp_path)
+    for name, value in environ_of(tmp_path).items():
+        monkeypatch.setenv(name, value)
+
+    def invoke(*argv: str) -> tuple[int, str, str]:
+        code = run(list(argv))
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return invoke
+
+
+def test_the_commands(call: Any, server: FakeSglang, tmp_path: Path) -> None:
+    code, out, _ = call("insight", "export-batch", "q.jsonl")
+    assert code == 0 and "No episode waits" in out and not (tmp_path / "q.jsonl").exists()
+    db = open_database(load(environ=environ_of(tmp_path)))
+    episode = add(db, 1, "extract")
+    code, out, _ = call("insight", "export-batch", "q.jsonl", "--model", "big-one")
+    assert code == 0 and "1 question about 1 episode: q.jsonl" in out and "import-batch" in out
+    asked = [json.loads(raw) for raw in (tmp_path / "q.jsonl").read_text().splitlines()]
+    assert [a["body"]["model"] for a in asked] == ["big-one"]
+    assert call("insight", "import-batch", "q.jsonl")[0] == 2  # the questions are no answers
+    for _ in range(6):
+        answer_file(server, tmp_path / "q.jsonl", tmp_path / "a.jsonl")
+        code, out, _ = call("insight", "import-batch", "a.jsonl", "--next", "q.jsonl", "--json")
+        told = json.loads(out)
+        assert code == 0 and told["bad"] == told["unknown"] == told["failed"] == 0
+        if told["finished"]:
+            break
+    assert told["finished"] == [{"episode": episode, "insights": 2}] and told["questions"] == 0
+    with db.begin() as conn:
+        assert len(insights.of_episode(conn, episode)) == 2
+    db.close()
+    code, out, _ = call("insight", "import-batch", "a.jsonl")
+    assert code == 2
+    assert not list(tmp_path.glob(".*.part"))
