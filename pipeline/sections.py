@@ -201,3 +201,22 @@ class WebSettings(Section):
         if not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", value):
             raise ValueError("must be an http(s) address without a query")
         return value.rstrip("/")
+
+
+class RetentionSettings(Section):
+    """Days; 0 keeps for ever. Insights, digests and what subscribers have had always stay."""
+
+    audio_days: Annotated[int, Field(ge=0)] = Field(
+        30, description="audio that is kept (audio.keep) goes so many days after its transcript was made; 0 keeps it"
+    )
+    transcript_days: Annotated[int, Field(ge=0)] = Field(
+        0, description="sentences of transcripts go after so many days, insights keep their quotes; 0 keeps them"
+    )
+    mail_days: Annotated[int, Field(ge=0)] = Field(
+        90, description="the bytes of mails that are over go after so many days, the digests stay; 0 keeps them"
+    )
+    record_days: Annotated[int, Field(ge=0)] = Field(
+        180,
+        description="what only tells how things went (polls, model calls, stage runs, dropped candidates, bounces) "
+        "goes after so many days; 0 keeps it",
+    )

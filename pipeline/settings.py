@@ -35,6 +35,9 @@ from pipeline.sections import (
     LlmSettings as LlmSettings,
 )
 from pipeline.sections import (
+    RetentionSettings as RetentionSettings,
+)
+from pipeline.sections import (
     Section as Section,
 )
 from pipeline.sections import (
@@ -66,6 +69,7 @@ class Settings(Section):
     smtp: SmtpSettings = SmtpSettings()  # type: ignore[call-arg]
     bounce: BounceSettings = BounceSettings()  # type: ignore[call-arg]
     web: WebSettings = WebSettings()  # type: ignore[call-arg]
+    retention: RetentionSettings = RetentionSettings()  # type: ignore[call-arg]
 
     @property
     def database_url(self) -> str:
@@ -96,14 +100,19 @@ def keys() -> dict[str, tuple[str, ...]]:
     return found
 
 
-def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings. Raises ConfigError with the key, its problem and the accepted form."""
+def config_path(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Path | None:
+    """The configuration file that is read, None without one. Raises ConfigError when a named one is not there."""
     env = os.environ if environ is None else environ
     path = config or (Path(env["PODSIFT_CONFIG"]) if env.get("PODSIFT_CONFIG") else None)
     if path is not None and not path.is_file():
         raise ConfigError(f"The configuration file {path} does not exist", hint="podsift init writes one")
-    if path is None and Path(CONFIG_NAME).is_file():
-        path = Path(CONFIG_NAME)
+    return path or (Path(CONFIG_NAME) if Path(CONFIG_NAME).is_file() else None)
+
+
+def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings. Raises ConfigError with the key, its problem and the accepted form."""
+    env = os.environ if environ is None else environ
+    path = config_path(config, env)
     values: dict[str, Any] = {}
     sources: dict[tuple[str, ...], str] = {}
     if path is not None:

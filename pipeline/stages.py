@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -85,11 +85,14 @@ class Workshop:
             Stage("relate", partial(relate, self), "done", slots=1, retries=3),
         )
 
-    def sweep(self) -> int:
-        """Delete audio that no episode needs any more: what a crash left between commit and deletion."""
+    def sweep(self, older_than: datetime | None = None) -> int:
+        """Delete audio that no episode needs any more: what a crash left between commit and deletion.
+
+        Beside others who work in the same folder, only files that are `older_than`.
+        """
         with self.db.begin() as conn:
             wanted = episodes.audio_wanted(conn)
-        return retain.sweep(self.audio_dir, wanted)
+        return retain.sweep(self.audio_dir, wanted, older_than)
 
     def close(self) -> None:
         """End child processes."""

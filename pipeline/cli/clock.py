@@ -8,6 +8,7 @@ import threading
 import click
 
 from pipeline.cli.shared import App
+from pipeline.cli.up import daily
 from pipeline.cli.worker import require_postgres
 from pipeline.engine.ticks import keep
 
@@ -21,4 +22,4 @@ def clock(app: App) -> None:
     for s in (signal.SIGTERM, signal.SIGINT):
         signal.signal(s, lambda _signal, _frame: ended.set())
     with app.database() as db:
-        keep(db, app.clock, ended, click.echo)
+        keep(db, app.clock, ended, click.echo, daily(app, db))

@@ -18,6 +18,7 @@ from pipeline.errors import PodsiftError
 
 # Loaded when called: `podsift --help` must not wait for onnxruntime.
 COMMANDS = {
+    "backup": "database, settings and secret key as one file",
     "clock": "order what falls due (PostgreSQL)",
     "config": "settings as they are in force",
     "db": "the database's schema",
@@ -26,6 +27,7 @@ COMMANDS = {
     "doctor": "check everything that a morning's digest needs",
     "episode": "episodes and where they stand",
     "eval": "how good a writer is, and whether another could take its place",
+    "export": "everything in open formats",
     "feed": "the shows to follow",
     "healthcheck": "a quick yes or no, for containers",
     "init": "write podsift.toml with a secret key",
@@ -34,6 +36,8 @@ COMMANDS = {
     "llm": "choose, serve and measure a language model",
     "mail": "bounces, suppressed addresses, servers that are left alone",
     "outbox": "mails and what became of them",
+    "prune": "delete what is older than the settings keep",
+    "restore": "an installation out of a backup",
     "run": "one pass: poll, process, build, send, exit",
     "subscriber": "who gets the digest",
     "transcript": "make and read transcripts",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pipeline.backup import prune as pruning
 from pipeline.cli.progress import Bars
 from pipeline.cli.shared import App, console
 from pipeline.digest.work import morning
@@ -29,7 +30,7 @@ def run(app: App) -> int:
             titles = {r["id"]: r["title"] or "" for r in episodes.listed(conn, limit=10_000)}
         bars = Bars(console, titles)
         shop = Workshop(app.settings, db, app.clock, bars.share)
-        shop.sweep()
+        shop.sweep(app.clock.now() - pruning.FRESH if db.on_postgres else None)
         try:
             with bars.progress:
                 open_engine(db, app.clock, shop.stages(), bars.report).run(until_idle=True)
@@ -40,5 +41,6 @@ def run(app: App) -> int:
         waits = len({o[1] for o in bars.outcomes if o[2] == "waits"})
         said = f", waiting {waits} (podsift job list says for what)" if waits else ""
         click.echo(f"episodes finished {done}, failed {len(failed)}{said}")
+        pruning.prune(db, app.settings.retention, app.clock.now())
         built, sent = morning(db, app.settings, app.clock, click.echo)
         return 5 if bad or failed or built.failed or sent.failed or sent.uncertain else 0

@@ -39,6 +39,11 @@ class App:
             logging.getLogger(noisy).setLevel(logging.WARNING)
         return found
 
+    @property
+    def config_path(self) -> Path | None:
+        """The file that the settings are read from; None when there is none."""
+        return settings_module.config_path(self.config)
+
     @contextmanager
     def database(self) -> Iterator[Database]:
         """The database with its schema up to date; closed at the end."""

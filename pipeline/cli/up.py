@@ -10,12 +10,13 @@ from types import FrameType
 
 import click
 
+from pipeline.backup import prune as pruning
 from pipeline.cli.shared import App
 from pipeline.digest.work import morning
 from pipeline.engine.base import Engine
 from pipeline.engine.lock import hold
 from pipeline.engine.open import open_engine
-from pipeline.engine.ticks import EVERY_S, ClockThread, scheduler
+from pipeline.engine.ticks import DAY_S, EVERY_S, ClockThread, Tick, scheduler
 from pipeline.errors import UsageError
 from pipeline.stages import Workshop
 from pipeline.store.database import Database
@@ -29,7 +30,7 @@ def up(app: App) -> None:
     """Keep going: poll feeds as they fall due, process episodes, send each digest at its hour. Ctrl-C stops it."""
     with hold(app.settings), app.database() as db:
         shop = Workshop(app.settings, db, app.clock)
-        shop.sweep()
+        shop.sweep(app.clock.now() - pruning.FRESH if db.on_postgres else None)
         does = chores(app, db)
         engine = open_engine(db, app.clock, shop.stages(), chores=does)
         click.echo(f"podsift works on {app.settings.data_dir}; Ctrl-C ends it after the step in hand")
@@ -60,6 +61,17 @@ def chores(app: App, db: Database) -> dict[str, Callable[[], None]]:
     return {"poll": poll, "digest": digest}
 
 
+def daily(app: App, db: Database) -> list[Tick]:
+    """What a clock does once a day: what the settings say is to go, goes."""
+
+    def prune() -> None:
+        gone = {name: n for name, n in pruning.prune(db, app.settings.retention, app.clock.now()).items() if n}
+        if gone:
+            log.info("deleted by age: %s", ", ".join(f"{n} {name}" for name, n in gone.items()))
+
+    return [(DAY_S, prune)]
+
+
 @contextmanager
 def stopping(engine: Engine) -> Iterator[None]:
     """Ctrl-C and SIGTERM let the step in hand end."""
@@ -78,16 +90,20 @@ def stopping(engine: Engine) -> Iterator[None]:
 def _clock(
     app: App, db: Database, engine: Engine, does: dict[str, Callable[[], None]]
 ) -> AbstractContextManager[ClockThread | None]:
-    return ClockThread(db, app.clock, engine.stop) if db.on_postgres else _local_clock(app, engine, does)
+    return (
+        ClockThread(db, app.clock, engine.stop, daily(app, db))
+        if db.on_postgres
+        else _local_clock(app, db, engine, does)
+    )
 
 
 @contextmanager
-def _local_clock(app: App, engine: Engine, does: dict[str, Callable[[], None]]) -> Iterator[None]:
+def _local_clock(app: App, db: Database, engine: Engine, does: dict[str, Callable[[], None]]) -> Iterator[None]:
     def poll() -> None:
         does["poll"]()
         engine.wake()
 
-    clock = scheduler(app.clock, [(EVERY_S, poll), (EVERY_S, does["digest"])])
+    clock = scheduler(app.clock, [(EVERY_S, poll), (EVERY_S, does["digest"]), *daily(app, db)])
     clock.start()
     try:
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pipeline.backup import prune as pruning
 from pipeline.cli.shared import App
 from pipeline.cli.up import chores, stopping
 from pipeline.engine.open import open_engine
@@ -38,6 +39,7 @@ def worker(app: App, queues: tuple[str, ...]) -> None:
     wanted = set(queues or QUEUES)
     with app.database() as db:
         shop = Workshop(app.settings, db, app.clock)
+        shop.sweep(app.clock.now() - pruning.FRESH)
         stages = [s for s in shop.stages() if s.name in wanted]
         does = {name: do for name, do in chores(app, db).items() if name in wanted}
         engine = open_engine(db, app.clock, stages, chores=does)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -17,6 +17,7 @@ from pipeline.store.database import Database
 log = logging.getLogger(__name__)
 
 EVERY_S = 60.0
+DAY_S = 24 * 3600.0
 LOOK_S = 5.0
 """How often a clock that stands by looks whether the other one has gone, and the one in charge whether it still is."""
 
@@ -44,8 +45,8 @@ def _safe(do: Callable[[], object]) -> Callable[[], None]:
     return tick
 
 
-def queue_ticks(db: Database, clock: Clock) -> list[Tick]:
-    """What the clock of a PostgreSQL installation does; the work itself is done by workers."""
+def queue_ticks(db: Database, clock: Clock, more: Sequence[Tick] = ()) -> list[Tick]:
+    """What the clock of a PostgreSQL installation does; the work itself is done by workers. `more` comes on top."""
     from pipeline.engine import queue
 
     def release() -> None:
@@ -58,11 +59,14 @@ def queue_ticks(db: Database, clock: Clock) -> list[Tick]:
         (EVERY_S, lambda: queue.order(db, "digest")),
         (queue.STALE_S, lambda: queue.rescue(db)),
         (3600, lambda: queue.resume(db)),
-        (24 * 3600, lambda: queue.prune(db)),
+        (DAY_S, lambda: queue.prune(db)),
+        *more,
     ]
 
 
-def keep(db: Database, clock: Clock, stop: threading.Event, say: Callable[[str], None]) -> None:
+def keep(
+    db: Database, clock: Clock, stop: threading.Event, say: Callable[[str], None], more: Sequence[Tick] = ()
+) -> None:
     """Be the clock of a PostgreSQL installation until `stop`; stand by while another one is.
 
     Raises DatabaseAwayError when the lock's session is lost: another clock may hold it now.
@@ -72,7 +76,7 @@ def keep(db: Database, clock: Clock, stop: threading.Event, say: Callable[[str],
         with db.alone("clock") as lock:
             if lock:
                 say("this is the clock")
-                _tick_while(lock.lasts, scheduler(clock, queue_ticks(db, clock)), stop)
+                _tick_while(lock.lasts, scheduler(clock, queue_ticks(db, clock, more)), stop)
                 return
         if not told:
             say("another clock is at work; this one stands by")
@@ -93,13 +97,13 @@ def _tick_while(held: Callable[[], bool], made: BackgroundScheduler, stop: threa
 class ClockThread(AbstractContextManager["ClockThread"]):
     """A clock beside a worker in one process (`podsift up` on PostgreSQL). When it fails, `failed` is called."""
 
-    def __init__(self, db: Database, clock: Clock, failed: Callable[[], None]):
+    def __init__(self, db: Database, clock: Clock, failed: Callable[[], None], more: Sequence[Tick] = ()):
         self._stop = threading.Event()
         self.error: Exception | None = None
 
         def run() -> None:
             try:
-                keep(db, clock, self._stop, log.info)
+                keep(db, clock, self._stop, log.info, more)
             except Exception as e:
                 self.error = e
                 failed()

@@ -19,11 +19,11 @@ Progress = Callable[[str, int, int], None]
 def copy(source: Database, target: Database, progress: Progress | None = None) -> dict[str, int]:
     """Copy all rows in one transaction of the target. Returns the number of rows by table.
 
-    Raises UsageError when the target has rows, PodsiftError when the counts differ at the end. The caller sees to it
-    that nobody writes to the source meanwhile.
+    Raises UsageError when the target has rows, PodsiftError when the counts differ at the end. What is written to the
+    source meanwhile is not seen: all is read as of one moment.
     """
     counts: dict[str, int] = {}
-    with source.begin() as old, target.begin() as new:
+    with source.begin(snapshot=True) as old, target.begin() as new:
         for table in metadata.sorted_tables:
             if _count(new, table):
                 raise UsageError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
@@ -75,9 +77,14 @@ class Database:
         return make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
 
     @contextmanager
-    def begin(self, *, reads: bool = False) -> Iterator[Connection]:
-        """A transaction that commits at the end and rolls back on an error; `reads` when it writes nothing."""
-        engine = self.engine.execution_options(**{READS: True}) if reads else self.engine
+    def begin(self, *, reads: bool = False, snapshot: bool = False) -> Iterator[Connection]:
+        """A transaction that commits at the end and rolls back on an error; `reads` when it writes nothing.
+
+        With `snapshot` it writes nothing, and all that it reads is as of one moment (on SQLite any transaction is so).
+        """
+        engine = self.engine.execution_options(**{READS: True}) if reads or snapshot else self.engine
+        if snapshot and self.on_postgres:
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
         try:
             with engine.begin() as conn:
                 yield conn
@@ -211,13 +218,23 @@ def upgrade(db: Database) -> None:
 
 
 def up_to_date(db: Database) -> bool:
-    """Whether the schema is this code's: the newest migration's file begins with its revision."""
-    newest = max(p.name.partition("_")[0] for p in (resource("migrations") / "versions").glob("*.py"))
+    """Whether the schema is this code's."""
+    newest = _newest()
     with db.engine.connect() as conn:
         try:
             return conn.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == [newest]
         except (OperationalError, ProgrammingError):
             return False  # an empty database, or one that does not answer, which the next question finds out
+
+
+@lru_cache(maxsize=1)
+def _newest() -> str:
+    """What `head` says, from the migrations' text: the revision that no other one comes after."""
+    texts = [p.read_text("utf-8") for p in (resource("migrations") / "versions").glob("*.py")]
+    before = {m[1] for t in texts if (m := re.search(r'^down_revision[^=\n]*= *"(\w+)"', t, re.MULTILINE))}
+    every = {m[1] for t in texts if (m := re.search(r'^revision[^=\n]*= *"(\w+)"', t, re.MULTILINE))}
+    (newest,) = every - before
+    return newest
 
 
 def require_known(db: Database) -> None:

@@ -28,6 +28,7 @@ from pipeline.store.tables_shows import (
     feed_tag,
     host_hold,
     sentence,
+    stage_run,
     transcript,
 )
 
@@ -56,6 +57,7 @@ __all__ = [
     "metadata",
     "outbox",
     "sentence",
+    "stage_run",
     "subscriber",
     "suppression",
     "transcript",

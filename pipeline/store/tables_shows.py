@@ -166,3 +166,19 @@ block = Table(
     Column("last", Integer, nullable=False),
     Column("text", Text, nullable=False),
 )
+
+# How long each stage took of each episode, whether or not it got through: what the operator's figures are made of.
+stage_run = Table(
+    "stage_run",
+    metadata,
+    new_id(),
+    Column("episode_id", ForeignKey("episode.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("stage", String(20), nullable=False),
+    Column("at", UtcDateTime, nullable=False),  # when it ended
+    Column("seconds", Float, nullable=False),
+    Column("outcome", String(20), nullable=False),  # done, retry, waits, failed, stale
+    Column("audio_s", Float),  # what it worked through, where that was audio
+    Column("gpu", Boolean, nullable=False, default=False),  # whether a GPU worked on it
+    Column("host", Text),
+    Index("ix_stage_run_at", "at"),
+)
