@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -15,7 +20,7 @@ from pipeline.errors import UsageError
 
 
 @click.command()
-@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("given", metavar="FILE")
 @click.option("--to", "folder", type=click.Path(path_type=Path), help="A new or empty folder for the installation.")
 @click.option("--check", is_flag=True, help="Read the backup to its end, its database too, and restore nothing.")
 @click.option("--database", "url", metavar="URL", help="Rows go to this empty PostgreSQL database, not to SQLite.")
@@ -27,6 +32,42 @@ from pipeline.errors import UsageError
 @click.pass_obj
 def restore(
     app: App,
+    given: str,
+    folder: Path | None,
+    check: bool,
+    url: str | None,
+    keep_mails: bool,
+    without_config: bool,
+    as_json: bool,
+) -> None:
+    """Make an installation of a backup in a new folder; - reads it from stdin.
+
+    Every sha256 and the rows of every table are checked first.
+
+    What was sent after the backup is not known to it: mails that waited are held as uncertain (podsift outbox list),
+    digests that fell due since are skipped.
+    """
+    if check == (folder is not None):
+        raise UsageError("Give either --to FOLDER or --check", hint=f"podsift restore {given} --to NEW-FOLDER")
+    with source_of(given, folder) as source:
+        _restore(app, source, folder, check, url, keep_mails, without_config, as_json)
+
+
+@contextmanager
+def source_of(given: str, folder: Path | None) -> Iterator[Path]:
+    """The file itself, or what comes from stdin, in a file on the disk that it will be restored to."""
+    if given != "-":
+        yield Path(given)
+        return
+    beside = folder.absolute().parent if folder is not None and folder.absolute().parent.is_dir() else None
+    with tempfile.NamedTemporaryFile(prefix=".podsift-restore-", dir=beside) as f:
+        shutil.copyfileobj(sys.stdin.buffer, f)
+        f.flush()
+        yield Path(f.name)
+
+
+def _restore(
+    app: App,
     source: Path,
     folder: Path | None,
     check: bool,
@@ -35,13 +76,6 @@ def restore(
     without_config: bool,
     as_json: bool,
 ) -> None:
-    """Make an installation of a backup in a new folder. Checks every sha256 and the rows of every table first.
-
-    What was sent after the backup is not known to it: mails that waited are held as uncertain (podsift outbox list),
-    digests that fell due since are skipped.
-    """
-    if check == (folder is not None):
-        raise UsageError("Give either --to FOLDER or --check", hint=f"podsift restore {source} --to NEW-FOLDER")
     if check:
         with bars(as_json) as told:
             found = restoring.check(source, told)

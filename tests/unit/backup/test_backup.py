@@ -241,7 +241,13 @@ def test_the_commands(
     assert run(["restore", "../b.tar.gz", "--to", "../new"]) == 0
     capfdbinary.readouterr()
     assert run(["backup", "-"]) == 0
-    assert manifest.NAME.encode() in gzip.decompress(capfdbinary.readouterr().out)
+    out = capfdbinary.readouterr().out
+    (tmp_path / "c.tar.gz").write_bytes(out)
+    with (tmp_path / "c.tar.gz").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert run(["restore", "-", "--check"]) == 0
+    capfdbinary.readouterr()
+    assert manifest.NAME.encode() in gzip.decompress(out)
     monkeypatch.chdir(tmp_path / "new")
     assert run(["subscriber", "list", "--json"]) == 0
     assert json.loads(capfdbinary.readouterr().out)[0]["email"] == "reader@example.org"
