@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
@@ -26,15 +26,13 @@ from pipeline.feed import private
 from pipeline.feed.chapters import fetch_chapters
 from pipeline.feed.private import Credentials
 from pipeline.insight.base import Writer
-from pipeline.insight.judge import Judge, Pair, Said
 from pipeline.insight.relate import GATE, text_key
+from pipeline.insight.standing import compared, judged
 from pipeline.insight.toolbox import Toolbox
 from pipeline.records import Dropped, EpisodeContext, Findings, Transcript
 from pipeline.settings import Settings
-from pipeline.store import budget, episodes, feeds, insights, links, transcripts
+from pipeline.store import budget, episodes, feeds, insights, links, matches, transcripts
 from pipeline.store.database import Database
-from pipeline.store.insights import Candidate
-from pipeline.store.links import Link, Neighbour
 from pipeline.transcript import publisher, repeat, structure
 from pipeline.transcript.base import Segment, Transcriber
 from pipeline.transcript.make import check_against, make
@@ -269,29 +267,16 @@ def extract(shop: Workshop, episode_id: int) -> Done:
 
 
 def relate(shop: Workshop, episode_id: int) -> Done:
-    """Say what each insight is to earlier ones that are near it, so that no digest has to ask."""
+    """Say how each insight stands to earlier ones and to the day's best, so that no digest has to ask."""
     now = shop.clock.now()
     with shop.db.begin() as conn:
         near = links.neighbours(conn, episode_id, gate=GATE, k=NEIGHBOURS, since=now - COMPARED)
     found = list(judged(shop.toolbox.judge, near))
-    return Done(lambda conn: links.replace(conn, episode_id, found, now))
+    since = now - timedelta(days=shop.settings.digest.lookback_days)
+    wins, judge = compared(shop.db, shop.toolbox.comparer, episode_id, since)
 
+    def write(conn: Connection) -> None:
+        links.replace(conn, episode_id, found, now)
+        matches.save(conn, wins, judge, now)
 
-def judged(judge: Judge, near: Sequence[Neighbour]) -> Iterator[Link]:
-    """A link for each pair, in order. Raises WaitingError when the judge is away."""
-    pairs = [Pair(_said(n.newer), _said(n.earlier)) for n in near]
-    for n, verdict in zip(near, judge.decide(pairs), strict=True):
-        yield Link(
-            n.newer.insight.id,
-            n.earlier.insight.id,
-            verdict.kind,
-            verdict.reason,
-            n.cosine,
-            judge.name,
-            verdict.changed,
-        )
-
-
-def _said(c: Candidate) -> Said:
-    assert c.vector is not None
-    return Said(c.insight.title, c.insight.text, c.vector)
+    return Done(write)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -14,10 +14,12 @@ from pipeline.digest.taste import weighed
 from pipeline.digest.wishes import granted
 from pipeline.email import message
 from pipeline.email.render import Rendered, render
+from pipeline.insight import compare
 from pipeline.records import DigestIssue, DigestItem, Subscriber
 from pipeline.schedule import local_date, next_digest
 from pipeline.settings import Settings
-from pipeline.store import digests, feedback, insights, links, outbox, subscribers
+from pipeline.store import digests, feedback, insights, links, matches, outbox, subscribers
+from pipeline.store.insights import Candidate
 
 STALE = timedelta(hours=36)
 """A digest that could not be sent for so long is old news, also where the next one is days away."""
@@ -51,13 +53,23 @@ def compose(conn: Connection, who: Subscriber, settings: Settings, same_idea: Sa
     return Composed(issue, render(issue, who, settings), chosen)
 
 
+def settled(conn: Connection, found: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates whose scores are dealt out anew by what a model said of them in pairs."""
+    wins = matches.between(conn, [c.insight.id for c in found])
+    scores = compare.settled({c.insight.id: c.insight.score for c in found}, wins)
+    games = compare.games_of(wins)
+    return [
+        replace(c, insight=replace(c.insight, score=scores[c.insight.id]), games=games.get(c.insight.id)) for c in found
+    ]
+
+
 def choose(
     conn: Connection, who: Subscriber, settings: Settings, same_idea: SameIdea, now: datetime
 ) -> tuple[DigestIssue, Selection]:
     """What `who` would get now, and how it came about. Changes nothing."""
     first = who.last_digest_date is None
     days = settings.digest.first_lookback_days if first else settings.digest.lookback_days
-    found = granted(insights.candidates(conn, now - timedelta(days=days), now), who)
+    found = granted(settled(conn, insights.candidates(conn, now - timedelta(days=days), now)), who)
     found = weighed(found, feedback.opinions(conn, who.id), settings.digest.floor)
     judged = links.between(conn, [c.insight.id for c in found])
     chosen = select(found, insights.had(conn, who.id), who.count, settings.digest.floor, same_idea, judged)

@@ -42,6 +42,9 @@ def _why(selection: Selection, c: Candidate) -> str:
     link = selection.updates.get(c.insight.id)
     if link is not None:
         return f"an update of insight {link.earlier_id}, {link.reason}"
+    if c.games is not None:
+        won, met = c.games
+        return f"among the best under the caps; won {won:.1f} of {met} comparisons"
     return "among the best under the caps"
 
 

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 
 from sqlalchemy import Connection
 
+from pipeline.digest.compose import settled
 from pipeline.digest.select import SameIdea, Selection, select
 from pipeline.errors import UsageError
 from pipeline.records import Subscriber
@@ -72,7 +73,7 @@ def replay(
     at = sent.built_at if sent else at_local(day, who.hour, who.minute, who.time_zone)
     first = not digests.any_before(conn, who.id, at)
     days = settings.digest.first_lookback_days if first else settings.digest.lookback_days
-    found = weighed(insights.candidates(conn, at - timedelta(days=days), at), weights)
+    found = weighed(settled(conn, insights.candidates(conn, at - timedelta(days=days), at)), weights)
     selection = select(
         found,
         insights.had(conn, who.id, before=at),

@@ -10,6 +10,7 @@ from pipeline import weights
 from pipeline.clock import Clock, SystemClock
 from pipeline.errors import ConfigError, WaitingError
 from pipeline.insight.base import Writer
+from pipeline.insight.compare import Comparer
 from pipeline.insight.embed import MiniLmEmbedder
 from pipeline.insight.judge import Judge, ModelJudge, StandInJudge, WordsJudge
 from pipeline.insight.llm import open_model
@@ -79,6 +80,16 @@ class Toolbox:
         record = book.note if book is not None else None
         asked = ModelJudge(lambda: open_model(llm, record=record, clock=self._clock), book)
         return StandInJudge(asked, WordsJudge()) if llm.fallback else asked
+
+    @property
+    def comparer(self) -> Comparer | None:
+        """What tells which of the day's best are better; None without a served model."""
+        llm = self._llm
+        if llm is None or llm.url is None:
+            return None
+        book = self._book(llm)
+        record = book.note if book is not None else None
+        return Comparer(lambda: open_model(llm, record=record, clock=self._clock), book)
 
     def writer(self) -> Writer:
         """The writer of new insights: a served model's where one is set, else the selecting one."""

@@ -23,6 +23,8 @@ class Candidate:
     insight: StoredInsight
     text_key: str
     vector: Vector | None
+    games: tuple[float, int] | None = None
+    """Won and played against other candidates, where a model compared it."""
 
 
 @dataclass(frozen=True, slots=True)
