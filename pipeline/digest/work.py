@@ -11,7 +11,7 @@ from pipeline.clock import Clock
 from pipeline.digest.compose import build
 from pipeline.email.bounce_box import collect_quietly
 from pipeline.email.delivery import Sent, send_due
-from pipeline.errors import PodsiftError, UsageError
+from pipeline.errors import DatabaseAwayError, PodsiftError, UsageError
 from pipeline.insight.relate import same_reason
 from pipeline.settings import Settings
 from pipeline.store import outbox, subscribers
@@ -40,9 +40,15 @@ def build_due(db: Database, settings: Settings, clock: Clock, *, all_: bool = Fa
         try:
             with db.begin() as conn:
                 digest_id = build(conn, who, settings, same_reason, clock.now())
+        except DatabaseAwayError:
+            raise  # nobody's digest can be built now, and all stay due
         except PodsiftError as e:
             log.error("digest of subscriber %s failed: %s", who.id, e)  # noqa: TRY400 - our own error says it all
             made.failed[who.email] = str(e)
+            continue
+        except Exception as e:
+            log.exception("digest of subscriber %s broke", who.id)
+            made.failed[who.email] = f"{type(e).__name__}: {e}"
             continue
         if digest_id is None:
             made.empty.append(who.email)

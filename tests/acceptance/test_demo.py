@@ -172,3 +172,37 @@ def test_kill_9_in_a_stage_changes_nothing(stage: str, tmp_path: Path, finished:
     assert [(f.title, f.quote) for f in digest(tmp_path)] == [(f.title, f.quote) for f in digest(finished[0])]
     assert len(list((tmp_path / "mail").glob("*.eml"))) == 1
     assert rows(tmp_path, "SELECT state FROM outbox") == [("sent",)]
+
+
+# A process that is killed as soon as it calls one of its functions.
+DYING = """
+import os, signal
+import {parent}
+def die(*_a, **_k): os.kill(os.getpid(), signal.SIGKILL)
+{module}.{name} = die
+from pipeline.cli.main import main; main()
+"""
+
+
+def test_kill_9_while_relating_and_while_a_digest_is_frozen_changes_nothing(
+    tmp_path: Path, finished: tuple[Path, str]
+) -> None:
+    for module, name, left in (
+        ("pipeline.stages", "relate", "SELECT count(*) FROM episode WHERE stage = 'relate' AND attempts = 1"),
+        # The digest's rows are written, and its mail is not.
+        ("pipeline.digest.compose.message", "build", "SELECT count(*) = 0 FROM digest"),
+    ):
+        code = DYING.format(parent=module.removesuffix(".message"), module=module, name=name)
+        died = subprocess.run(
+            [sys.executable, "-P", "-c", code, *COMMAND[4:], str(tmp_path)],
+            capture_output=True,
+            timeout=400,
+            check=False,
+        )
+        assert died.returncode == -signal.SIGKILL, died.stderr
+        assert rows(tmp_path, left)[0][0] == 1, name
+    again = demo(tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert [(f.title, f.quote) for f in digest(tmp_path)] == [(f.title, f.quote) for f in digest(finished[0])]
+    assert len(list((tmp_path / "mail").glob("*.eml"))) == 1
+    assert rows(tmp_path, "SELECT state FROM outbox") == [("sent",)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,12 @@ def test_structure_names_every_module() -> None:
 def test_readme_names_every_command() -> None:
     told = (ROOT / "README.md").read_text("utf-8")
     assert [c for c in COMMANDS if not re.search(rf"podsift {c}\b|make {c}\b", told)] == []
+
+
+@needs_checkout
+def test_no_mail_lies_in_the_repository() -> None:
+    found = subprocess.run(["git", "ls-files", "*.eml"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout == ""
 
 
 @needs_checkout
