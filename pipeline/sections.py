@@ -80,7 +80,7 @@ class LlmSettings(Section):
     url: str | None = Field(
         None,
         description="OpenAI-compatible server of the language model, for example http://127.0.0.1:30000; "
-        "unset means insights are selected without one",
+        "several that serve the same model are separated by commas; unset means insights are selected without one",
     )
     model: str | None = Field(None, description="name of the served model; unset takes the only one there is")
     api_key: SecretStr | None = Field(None, description="key of the language model's server, if it wants one")
@@ -95,11 +95,18 @@ class LlmSettings(Section):
         False, description="while the language model is away, select insights without it; the digest then says so"
     )
 
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Each server of the language model, one for most; all serve the same model."""
+        return tuple(u.strip() for u in (self.url or "").split(",") if u.strip())
+
     @field_validator("url")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
-        if value is not None and (not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", value)):
-            raise ValueError("must be an http(s) address without a query")
+        if value is not None:
+            parts = [u.strip() for u in value.split(",")]
+            if not all(re.fullmatch(r"https?://[^/\s?#,]+(/[^\s?#,]*)?", u) for u in parts):
+                raise ValueError("must be an http(s) address without a query, or several separated by commas")
         return value
 
 

@@ -60,6 +60,12 @@ class Settings(Section):
         None, description="keys as id:key pairs, newest first, separated by commas; `podsift init` makes one"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")
+    log_format: Literal["text", "json"] = Field("text", description="form of a log line")
+    metrics_file: Path | None = Field(
+        None,
+        description="podsift run and podsift up write their metrics to this file, for node_exporter's textfile "
+        "collector (a name that ends with .prom)",
+    )
     database: DatabaseSettings = DatabaseSettings()  # type: ignore[call-arg]
     feed: FeedSettings = FeedSettings()  # type: ignore[call-arg]
     audio: AudioSettings = AudioSettings()  # type: ignore[call-arg]

@@ -26,6 +26,7 @@ from pipeline.feed import private
 from pipeline.feed.chapters import fetch_chapters
 from pipeline.feed.private import Credentials
 from pipeline.insight.base import Writer
+from pipeline.insight.gpus import gpus
 from pipeline.insight.relate import GATE, text_key
 from pipeline.insight.standing import compared, judged
 from pipeline.insight.toolbox import Toolbox
@@ -73,6 +74,12 @@ class Workshop:
     @property
     def audio_dir(self) -> Path:
         return self.settings.data_dir / "audio"
+
+    @cached_property
+    def hears_on_gpu(self) -> bool:
+        """Whether Whisper runs on a GPU here."""
+        device = self.settings.whisper.device
+        return device == "cuda" or (device == "auto" and bool(gpus()))
 
     def stages(self) -> tuple[Stage, ...]:
         """The table: name, function, next stage, slots, retries."""
@@ -202,7 +209,8 @@ def transcribe(shop: Workshop, episode_id: int) -> Done:
         if not shop.settings.audio.keep:
             episodes.note(conn, episode_id, {"audio_path": None})
 
-    return Done(write, None if shop.settings.audio.keep else lambda: path.unlink(missing_ok=True))
+    after = None if shop.settings.audio.keep else lambda: path.unlink(missing_ok=True)
+    return Done(write, after, made.duration_s, gpu=made.source == "whisper" and shop.hears_on_gpu)
 
 
 def from_publisher(shop: Workshop, row: dict[str, Any]) -> tuple[Transcript | None, list[str]]:
@@ -263,7 +271,7 @@ def extract(shop: Workshop, episode_id: int) -> Done:
     def write(conn: Connection) -> None:
         insights.save(conn, episode_id, found, keys, vectors, now)
 
-    return Done(write)
+    return Done(write, audio_s=transcript.duration_s, gpu=found.origin.writer == "moe")
 
 
 def relate(shop: Workshop, episode_id: int) -> Done:
@@ -279,4 +287,4 @@ def relate(shop: Workshop, episode_id: int) -> Done:
         links.replace(conn, episode_id, found, now)
         matches.save(conn, wins, judge, now)
 
-    return Done(write)
+    return Done(write, gpu=bool(near) and shop.settings.llm.url is not None)

@@ -7,6 +7,7 @@ import click
 from pipeline.backup import prune as pruning
 from pipeline.cli.progress import Bars
 from pipeline.cli.shared import App, console
+from pipeline.cli.up import leave_metrics
 from pipeline.digest.work import morning
 from pipeline.engine.lock import hold
 from pipeline.engine.open import open_engine
@@ -43,4 +44,5 @@ def run(app: App) -> int:
         click.echo(f"episodes finished {done}, failed {len(failed)}{said}")
         pruning.prune(db, app.settings.retention, app.clock.now())
         built, sent = morning(db, app.settings, app.clock, click.echo)
+        leave_metrics(app, db)
         return 5 if bad or failed or built.failed or sent.failed or sent.uncertain else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,6 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pipeline import logs
 from pipeline import settings as settings_module
 from pipeline.clock import Clock, SystemClock, iso_z
 from pipeline.settings import Settings
@@ -34,9 +34,7 @@ class App:
     @cached_property
     def settings(self) -> Settings:
         found = settings_module.load(self.config)
-        logging.basicConfig(level=found.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        for noisy in ("httpx", "httpcore", "faster_whisper", "alembic", "apscheduler", "procrastinate"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
+        logs.configure(found)
         return found
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
@@ -50,7 +51,7 @@ def chores(app: App, db: Database) -> dict[str, Callable[[], None]]:
     def poll() -> None:
         with db.alone("poll") as mine:
             for p in poll_due(db, app.settings, app.clock) if mine else ():
-                log.info("feed %s: %s", p.feed_id, p.error or p.why)
+                log.info("feed %s: %s", p.feed_id, p.error or p.why, extra={"feed": p.feed_id})
 
     def digest() -> None:
         try:
@@ -62,14 +63,35 @@ def chores(app: App, db: Database) -> dict[str, Callable[[], None]]:
 
 
 def daily(app: App, db: Database) -> list[Tick]:
-    """What a clock does once a day: what the settings say is to go, goes."""
+    """What a clock does besides: once a day what is to go by its age goes; metrics are left for Prometheus."""
 
     def prune() -> None:
         gone = {name: n for name, n in pruning.prune(db, app.settings.retention, app.clock.now()).items() if n}
         if gone:
             log.info("deleted by age: %s", ", ".join(f"{n} {name}" for name, n in gone.items()))
 
-    return [(DAY_S, prune)]
+    file = app.settings.metrics_file
+    return [(DAY_S, prune), *([(EVERY_S, lambda: leave_metrics(app, db))] if file else [])]
+
+
+def leave_metrics(app: App, db: Database) -> None:
+    """Write the metrics where `metrics_file` says; a file that cannot be written is logged and stops nothing."""
+    if app.settings.metrics_file is None:
+        return
+    from pipeline.metrics.exposition import render, write_file
+
+    try:
+        write_file(app.settings.metrics_file, render(db, app.settings, app.clock))
+    except OSError as e:
+        log.error("metrics_file %s cannot be written: %s", app.settings.metrics_file, e)  # noqa: TRY400 - says it all
+
+
+def stopped() -> threading.Event:
+    """Set by Ctrl-C and SIGTERM from now on."""
+    ended = threading.Event()
+    for s in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(s, lambda _signal, _frame: ended.set())
+    return ended
 
 
 @contextmanager

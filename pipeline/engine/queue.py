@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from procrastinate import App, PsycopgConnector, RetryStrategy, SyncPsycopgConnector, exceptions
+from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy, SyncPsycopgConnector, exceptions
 from procrastinate.jobs import Job, Status
 from procrastinate.schema import SchemaManager
 from sqlalchemy import Connection, text
@@ -23,6 +23,7 @@ from pipeline.clock import Clock
 from pipeline.engine.base import Report
 from pipeline.engine.step import Stage, step
 from pipeline.errors import DatabaseAwayError
+from pipeline.logs import about
 from pipeline.store import episodes
 from pipeline.store.database import Database
 from pipeline.store.episodes import Wakeup
@@ -195,11 +196,15 @@ class QueueEngine:
     def _register(self, app: App, pool: ThreadPoolExecutor, name: str, work: Callable[..., None]) -> None:
         loop = asyncio.get_running_loop()
 
-        async def run(**arguments: int) -> None:
-            self._ran += 1
-            await loop.run_in_executor(pool, partial(work, **arguments))
+        def worked(job_id: int | None, arguments: dict[str, int]) -> None:
+            with about(job=job_id):
+                work(**arguments)
 
-        app.task(name=name, queue=name, retry=AGAIN)(run)
+        async def run(context: JobContext, /, **arguments: int) -> None:
+            self._ran += 1
+            await loop.run_in_executor(pool, worked, context.job.id, arguments)
+
+        app.task(name=name, queue=name, retry=AGAIN, pass_context=True)(run)
 
     async def _workers(self, app: App, queues: Mapping[str, int], *, wait: bool) -> None:
         assert self._asked is not None

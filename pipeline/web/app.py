@@ -93,6 +93,7 @@ def application(site: Site) -> ASGIApp:
         Route("/f/{token}", people.feedback_page),
         Route("/f/{token}", posted(people.feedback), methods=["POST"]),
         Route("/d/{token}", readers.sent),
+        Route("/metrics", operators.metrics),
         Route("/ops/login", session.login_page),
         Route("/ops/login", posted(session.login, "login"), methods=["POST"]),
         Route("/ops/logout", posted(session.logout), methods=["POST"]),

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from pipeline.errors import PodsiftError, RefusedError
+from pipeline.metrics import days, exposition
 from pipeline.store import archive, episodes, feedback, feeds, figures, llm_calls, outbox, subscribers
 from pipeline.urls import redact
 from pipeline.web import session
@@ -24,6 +25,7 @@ PARTS = {
     "mails": "Mails",
     "people": "People",
     "models": "Models and proof",
+    "days": "Day by day",
     "feedback": "Feedback",
 }
 _DAYS = 30
@@ -109,6 +111,20 @@ def _models(conn: Connection, request: Request) -> dict[str, Any]:
     }
 
 
+def _days_of(conn: Connection, request: Request) -> dict[str, Any]:
+    return {"rows": days.rows(conn, request.app.state.site.clock.now(), _DAYS), "days": _DAYS}
+
+
+def metrics(request: Request) -> Response:
+    """For Prometheus, with the operator's token as a bearer; no such page without one, nor for anybody else."""
+    site: Site = request.app.state.site
+    session.key(site)
+    if not session.bearer(request):
+        raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
+    text = exposition.render(site.db, site.settings, site.clock)
+    return Response(text, headers={"Content-Type": exposition.CONTENT_TYPE, "Cache-Control": "no-store"})
+
+
 def _feedback(conn: Connection, _request: Request) -> dict[str, Any]:
     return {"rows": feedback.report(conn), "n": feedback.counts(conn), "verdicts": feedback.VERDICTS}
 
@@ -119,6 +135,7 @@ _TABLES: dict[str, Callable[[Connection, Request], dict[str, Any]]] = {
     "mails": _mails,
     "people": _people,
     "models": _models,
+    "days": _days_of,
     "feedback": _feedback,
 }
 

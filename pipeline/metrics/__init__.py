@@ -1,0 +1,1 @@
+"""What the operator watches: figures a day, and metrics for Prometheus."""
