@@ -181,6 +181,12 @@ class BounceSettings(Section):
     soft_days: Annotated[int, Field(ge=1)] = Field(14, description="days of that window")
 
 
+class ChannelSettings(Section):
+    allow_hosts: tuple[str, ...] = Field(
+        (), description="host or host:port entries that channels may post to although their address is private"
+    )
+
+
 class WebSettings(Section):
     base_url: str | None = Field(
         None,

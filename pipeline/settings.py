@@ -23,6 +23,9 @@ from pipeline.sections import (
     BounceSettings as BounceSettings,
 )
 from pipeline.sections import (
+    ChannelSettings as ChannelSettings,
+)
+from pipeline.sections import (
     DatabaseSettings as DatabaseSettings,
 )
 from pipeline.sections import (
@@ -74,6 +77,7 @@ class Settings(Section):
     digest: DigestSettings = DigestSettings()  # type: ignore[call-arg]
     smtp: SmtpSettings = SmtpSettings()  # type: ignore[call-arg]
     bounce: BounceSettings = BounceSettings()  # type: ignore[call-arg]
+    channel: ChannelSettings = ChannelSettings()  # type: ignore[call-arg]
     web: WebSettings = WebSettings()  # type: ignore[call-arg]
     retention: RetentionSettings = RetentionSettings()  # type: ignore[call-arg]
 

@@ -9,6 +9,8 @@ from datetime import datetime
 import click
 from sqlalchemy import Connection
 
+from pipeline.channel.deliver import deliver_due
+from pipeline.cli.digest_export import export
 from pipeline.cli.shared import App, json_option, print_json, print_rows
 from pipeline.digest.compose import build as build_digest
 from pipeline.digest.compose import compose
@@ -21,13 +23,16 @@ from pipeline.engine.lock import hold
 from pipeline.errors import UsageError
 from pipeline.insight.relate import same_reason
 from pipeline.records import Subscriber
-from pipeline.store import digests, insights, subscribers
+from pipeline.store import channels, digests, insights, subscribers
 from pipeline.store import outbox as mails
 
 
 @click.group()
 def digest() -> None:
     """Preview, build, send and read digests."""
+
+
+digest.add_command(export)
 
 
 @digest.command()
@@ -71,19 +76,24 @@ def build(app: App, all_: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent.")
 @click.pass_obj
 def send(app: App, dry_run: bool) -> int:
-    """Send the mails that wait."""
+    """Send the mails that wait, and post what waits for channels."""
     with app.database() as db:
         if dry_run:
             with db.begin() as conn:
                 rows = [r for s in ("queued", "deferred") for r in mails.listed(conn, s)]
             print_rows(rows, ("id", "recipient", "state", "next_at"), "No mail waits.", False)
             return 0
-        if app.settings.smtp.host is None:
+        with db.begin(reads=True) as conn:
+            ways = channels.listed(conn)
+        if app.settings.smtp.host is None and not ways:
             raise UsageError("No mail server is set", hint="set smtp.host in podsift.toml or PODSIFT_SMTP_HOST")
         with hold(app.settings), sole_sender(db):
             r = send_due(db, app.settings, app.clock)
+            posted = deliver_due(db, app.settings, app.clock)
     click.echo(f"sent {r.sent}, deferred {r.deferred}, failed {r.failed}, uncertain {r.uncertain}")
-    return 5 if r.failed or r.uncertain else 0
+    if ways:
+        click.echo("channels: " + (", ".join(f"{n} {state}" for state, n in sorted(posted.items())) or "nothing waits"))
+    return 5 if r.failed or r.uncertain or set(posted) - {"sent"} else 0
 
 
 @digest.command("list")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from pipeline.channel.ways import resealed
 from pipeline.cli.shared import App
 from pipeline.episode.intake import past_wanted
 from pipeline.episode.select import FeedRules, parse_backfill
@@ -16,7 +17,7 @@ from pipeline.errors import UsageError
 from pipeline.feed import private
 from pipeline.feed.filters import check, described, to_json
 from pipeline.feed.opml import tags
-from pipeline.store import episodes, feeds
+from pipeline.store import channels, episodes, feeds
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = (
@@ -146,3 +147,5 @@ def rekey(app: App) -> None:
         for feed_id, sealed in again.items():
             feeds.change(conn, feed_id, {"credentials": sealed})
         click.echo(f"sealed {len(again)} of {len(feeds.sealed(conn))} private feeds again")
+        moved = channels.reseal(conn, lambda sealed: resealed(sealed, app.settings))
+        click.echo(f"sealed {moved} of {len(channels.listed(conn))} channels again")

@@ -19,6 +19,7 @@ from pipeline.errors import PodsiftError
 # Loaded when called: `podsift --help` must not wait for onnxruntime.
 COMMANDS = {
     "backup": "database, settings and secret key as one file",
+    "channel": "other ways out: webhooks, chats, folders of notes",
     "clock": "order what falls due (PostgreSQL)",
     "config": "settings as they are in force",
     "db": "the database's schema",

@@ -112,11 +112,12 @@ def list_(app: App, state: str | None, as_json: bool) -> None:
 @click.option("--mute-show", multiple=True, type=int, help="A feed's id; replaces the muted shows.")
 @click.option("--pause-until", help="A day (2026-12-24) from which on there are digests again, or `never`.")
 @click.option("--resume", is_flag=True, help="End a pause.")
+@click.option("--mail/--no-mail", "by_mail", default=None, help="Whether digests are mailed, or go to channels alone.")
 @json_option
 @click.pass_obj
 def set_(app: App, /, email: str, pause_until: str | None, resume: bool, as_json: bool, **given: Any) -> None:
     """Change what a subscriber gets."""
-    wishes = _given(**{k: given[k] for k in ("hour", "time_zone", "count")})
+    wishes = _given(**{k: given[k] for k in ("hour", "time_zone", "count", "by_mail")})
     if given["days"]:
         wishes["days"] = parse_days(given["days"])
     for option, name in (

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from pipeline.channel.ways import WAYS
 from pipeline.digest.explain import explanation
 from pipeline.digest.select import SameIdea, Selection, select
 from pipeline.digest.taste import weighed
@@ -18,7 +19,7 @@ from pipeline.insight import compare
 from pipeline.records import DigestIssue, DigestItem, Subscriber
 from pipeline.schedule import local_date, next_digest
 from pipeline.settings import Settings
-from pipeline.store import digests, feedback, insights, links, matches, outbox, subscribers
+from pipeline.store import channels, digests, feedback, insights, links, matches, outbox, subscribers
 from pipeline.store.insights import Candidate
 
 STALE = timedelta(hours=36)
@@ -109,12 +110,18 @@ def _items(conn: Connection, chosen: Selection) -> tuple[DigestItem, ...]:
 def build(conn: Connection, who: Subscriber, settings: Settings, same_idea: SameIdea, now: datetime) -> int | None:
     """Freeze today's digest of `who` and queue its mail. None when there is one already, or nothing to send.
 
-    Digest, items, ledger, outbox row and the next due time commit together, so a crash leaves all of it or nothing.
+    Digest, items, ledger, outbox row, posts of channels and the next due time commit together, so a crash leaves all of
+    it or nothing.
     """
     today = local_date(now, who.time_zone).isoformat()
     following = next_digest(now, who.hour, who.minute, who.time_zone, today, who.days)
     if digests.exists(conn, who.id, today) is not None:
         subscribers.schedule(conn, who.id, following, today)
+        return None
+    ways = channels.of_subscriber(conn, who.id)
+    if not who.by_mail and not ways:
+        # It would go nowhere, and its insights would count as had.
+        subscribers.schedule(conn, who.id, following)
         return None
     issue, chosen = choose(conn, who, settings, same_idea, now)
     if not issue.items:
@@ -126,17 +133,22 @@ def build(conn: Connection, who: Subscriber, settings: Settings, same_idea: Same
     digest_id = digests.freeze(conn, who, issue, chosen.chosen, "", "", "", now, told)
     r = render(issue, who, settings, digest_id)
     digests.print_(conn, digest_id, r.subject, r.html, r.text)
-    mail = message.build(r, who, digest_id, settings, now)
-    outbox.put(
-        conn,
-        digest_id=digest_id,
-        subscriber_id=who.id,
-        recipient=who.email,
-        message_id=mail.message_id,
-        message=mail.data,
-        next_at=now,
-        expires_at=min(following, now + STALE),
-        changed_at=now,
-    )
+    expires = min(following, now + STALE)
+    if who.by_mail:
+        mail = message.build(r, who, digest_id, settings, now)
+        outbox.put(
+            conn,
+            digest_id=digest_id,
+            subscriber_id=who.id,
+            recipient=who.email,
+            message_id=mail.message_id,
+            message=mail.data,
+            next_at=now,
+            expires_at=expires,
+            changed_at=now,
+        )
+    for channel_id, kind in ways:
+        key = f"digest-{digest_id}-{channel_id}-{who.nonce[:8]}"
+        channels.put(conn, digest_id, channel_id, key, WAYS[kind].body(issue, digest_id, settings), now, expires)
     subscribers.schedule(conn, who.id, following, today)
     return digest_id

@@ -85,6 +85,7 @@ def _shows(name: str, value: Any) -> tuple[int, ...]:
 _CHECKS = {
     "time_zone": _zone, "hour": _number(0, 23), "minute": _number(0, 59), "count": _number(3, 10), "days": _days,
     "wanted_topics": _topics, "muted_topics": _topics, "wanted_shows": _shows, "muted_shows": _shows,
+    "by_mail": lambda _name, value: bool(value),
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from pipeline.channel.deliver import deliver_due
 from pipeline.clock import Clock
 from pipeline.digest.compose import build
 from pipeline.email.bounce_box import collect_quietly
@@ -84,7 +85,10 @@ def morning(db: Database, settings: Settings, clock: Clock, say: Callable[[str],
             built.empty += later.empty
             built.failed |= later.failed
             sent = sent.plus(send_due(db, settings, clock, limit_s=PASS_S))
+        posted = deliver_due(db, settings, clock)
     say(f"digests built {len(built.digests)}, mails sent {sent.sent}, deferred {sent.deferred}, failed {sent.failed}")
+    if posted:
+        say("channels: " + ", ".join(f"{n} {state}" for state, n in sorted(posted.items())))
     if sent.held:
         say(f"mail server: {sent.held}")
     return built, sent

@@ -78,6 +78,11 @@ def repeats(insight: StoredInsight) -> bool:
     return insight.text == insight.quote
 
 
+def headline(n: int) -> str:
+    """`Five worth knowing`."""
+    return f"{_WORDS.get(n, str(n))} worth knowing" if n else "Nothing new today"
+
+
 def render(issue: DigestIssue, who: Subscriber, settings: Settings, digest_id: int | None = None) -> Rendered:
     """Render an issue for one subscriber; `digest_id` once it is known, for the link to the digest as it was sent.
 
@@ -92,7 +97,7 @@ def render(issue: DigestIssue, who: Subscriber, settings: Settings, digest_id: i
     values = {
         "issue": issue,
         "day": f"{day:%A}, {day.day} {day:%B %Y}",
-        "headline": f"{_WORDS.get(n, str(n))} worth knowing" if n else "Nothing new today",
+        "headline": headline(n),
         "preheader": " · ".join(i.insight.title for i in issue.items[1:3]),
         "unsubscribe": ours.unsubscribe if ours else unsubscribe_mailto(who, settings),
         "ours": ours,

@@ -23,6 +23,7 @@ PURPOSES: dict[str, int | None] = {
     "confirm": 48 * 3600,
     "feedback": None,
     "view": None,
+    "feed": None,
 }
 """Each purpose with the seconds after which its tokens end; None is never."""
 VERDICTS = ("more", "less", "wrong")

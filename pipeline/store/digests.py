@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from pipeline.errors import NotFoundError
-from pipeline.records import DigestIssue, Subscriber
+from pipeline.records import DigestIssue, DigestItem, Subscriber
+from pipeline.store import insights
 from pipeline.store.insights import Candidate
 from pipeline.store.tables import digest, digest_item, ledger, outbox, subscriber
 
@@ -94,6 +95,23 @@ def any_before(conn: Connection, subscriber_id: int, at: datetime) -> bool:
     """Whether this subscriber had a digest before that moment."""
     query = select(digest.c.id).where(digest.c.subscriber_id == subscriber_id, digest.c.built_at < at).limit(1)
     return conn.execute(query).first() is not None
+
+
+def issue(conn: Connection, digest_id: int) -> DigestIssue:
+    """A frozen digest as the record it was made from, as far as it is stored. Raises NotFoundError."""
+    row = get(conn, digest_id)
+    places = select(digest_item).where(digest_item.c.digest_id == digest_id).order_by(digest_item.c.position)
+    rows = conn.execute(places).all()
+    stored = insights.by_id(conn, [r.insight_id for r in rows])
+    items = [DigestItem(r.position, stored[r.insight_id], r.kind, r.reason) for r in rows if r.insight_id in stored]
+    episodes = len({item.insight.episode_id for item in items})
+    return DigestIssue(row["local_date"], tuple(items), row["wanted"], row["considered"], episodes, row["thin_reason"])
+
+
+def of_subscriber(conn: Connection, subscriber_id: int, limit: int = 30) -> list[int]:
+    """The ids of a subscriber's digests, newest first."""
+    query = select(digest.c.id).where(digest.c.subscriber_id == subscriber_id)
+    return list(conn.execute(query.order_by(digest.c.local_date.desc()).limit(limit)).scalars())
 
 
 def listed(conn: Connection, limit: int = 50) -> list[dict[str, Any]]:

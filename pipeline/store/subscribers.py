@@ -32,6 +32,7 @@ STATES = {
 
 PREFERENCES = (
     "time_zone", "hour", "minute", "count", "days", "wanted_topics", "muted_topics", "wanted_shows", "muted_shows",
+    "by_mail",
 )  # fmt: skip
 """What `change` may set; `digest.wishes.checked` makes sure of the values."""
 _LISTS = ("days", "wanted_topics", "muted_topics", "wanted_shows", "muted_shows")
@@ -193,7 +194,13 @@ def export(conn: Connection, subscriber_id: int) -> dict[str, Any]:
     return found
 
 
-_INTERNAL = ("vector", "nonce", "owner", "lease_until")  # how it works inside, not about the person; and a key
+_INTERNAL = (
+    "vector",
+    "nonce",
+    "owner",
+    "lease_until",
+    "sealed",
+)  # how it works inside, not about the person; and a key
 
 
 def _readable(name: str, value: Any) -> Any:

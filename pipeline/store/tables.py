@@ -11,6 +11,8 @@ from pipeline.store.tables_ideas import (
 )
 from pipeline.store.tables_people import (
     bounce,
+    channel,
+    delivery,
     digest,
     digest_item,
     feedback,
@@ -39,6 +41,8 @@ __all__ = [
     "batch_question",
     "block",
     "bounce",
+    "channel",
+    "delivery",
     "digest",
     "digest_item",
     "episode",

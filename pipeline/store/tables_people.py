@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    true,
 )
 
 from pipeline.store.columns import Embedding, UtcDateTime, metadata, new_id
@@ -39,6 +41,7 @@ subscriber = Table(
     Column("consent", JSON(none_as_null=True)),  # how and when the address came, and how it was confirmed
     Column("paused_until", UtcDateTime),
     Column("confirmed_at", UtcDateTime),
+    Column("by_mail", Boolean, nullable=False, default=True, server_default=true()),  # False: by channels alone
 )
 
 digest = Table(
@@ -148,4 +151,37 @@ mail_hold = Table(
     Column("until", UtcDateTime, nullable=False),
     Column("why", Text, nullable=False),
     Column("strikes", Integer, nullable=False),
+)
+
+# Another way out for a subscriber's digests: a webhook, a chat, a folder. Its secrets are sealed.
+channel = Table(
+    "channel",
+    metadata,
+    new_id(),
+    Column("subscriber_id", ForeignKey("subscriber.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("kind", String(20), nullable=False),  # webhook, chat, folder
+    Column("name", Text, nullable=False, unique=True),
+    Column("sealed", Text, nullable=False),
+    Column("shown", Text, nullable=False),  # the address without its secrets
+    Column("state", String(20), nullable=False),  # active, paused
+    Column("why", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    new_id(),
+    Column("digest_id", ForeignKey("digest.id", ondelete="CASCADE"), nullable=False),
+    Column("channel_id", ForeignKey("channel.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("key", String(80), nullable=False),  # the same however often it is posted
+    Column("body", Text, nullable=False),
+    Column("state", String(20), nullable=False),  # store.channels tells the states
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("next_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("reply", Text),
+    Column("changed_at", UtcDateTime, nullable=False),
+    UniqueConstraint("digest_id", "channel_id"),
+    Index("ix_delivery_due", "state", "next_at"),
 )

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from pipeline.errors import DatabaseAwayError, NotFoundError, PodsiftError, RefusedError
-from pipeline.web import atom, find, forms, operators, people, readers, session
+from pipeline.web import atom, find, forms, operators, people, readers, rss, session
 from pipeline.web.headers import Headers
 from pipeline.web.site import Site
 
@@ -45,10 +45,16 @@ def posted(handler: FormPage, kind: str = "form") -> Callable[[Request], Awaitab
 
 
 async def one_click(request: Request) -> Response:
-    """RFC 8058: whatever the body's type, the token alone decides."""
-    request.app.state.site.check_rate(request, "form")
+    """RFC 8058: whatever the body's type, the token alone decides.
+
+    Only what carries no token of ours is counted: a mail provider sends many people's clicks from one address.
+    """
     await forms.body(request)
-    return await run_in_threadpool(people.unsubscribe, request)
+    try:
+        return await run_in_threadpool(people.unsubscribe, request)
+    except RefusedError:
+        request.app.state.site.check_rate(request, "form")
+        raise
 
 
 def open_page(handler: Page) -> Page:
@@ -71,6 +77,7 @@ def application(site: Site) -> ASGIApp:
         Route("/static/{name}", static),
         Route("/", open_page(readers.home)),
         Route("/archive", open_page(readers.archive)),
+        Route("/archive/{day}.md", open_page(rss.day_markdown)),
         Route("/archive/{day}", open_page(readers.day)),
         Route("/i/{id}", open_page(readers.insight)),
         Route("/e/{id}", open_page(readers.episode)),
@@ -80,6 +87,7 @@ def application(site: Site) -> ASGIApp:
         Route("/t/{topic:path}", open_page(readers.topic)),
         Route("/search", open_page(find.search)),
         Route("/feed.xml", open_page(atom.archive)),
+        Route("/rss.xml", open_page(rss.everybody)),
         Route("/search.xml", open_page(atom.search)),
         Route("/subscribe", people.subscribe_page),
         Route("/subscribe", posted(people.subscribe, "subscribe"), methods=["POST"]),
@@ -94,6 +102,7 @@ def application(site: Site) -> ASGIApp:
         Route("/f/{token}", posted(people.feedback), methods=["POST"]),
         Route("/d/{token}", readers.sent),
         Route("/metrics", operators.metrics),
+        Route("/r/{token}", rss.own),
         Route("/ops/login", session.login_page),
         Route("/ops/login", posted(session.login, "login"), methods=["POST"]),
         Route("/ops/logout", posted(session.logout), methods=["POST"]),

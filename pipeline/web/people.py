@@ -150,6 +150,7 @@ def _preferences(
         errors=errors,
         token=request.path_params["token"],
         leave=tokens.make(site.settings, "unsubscribe", who.id, who.nonce),
+        feed=site.absolute(request, f"/r/{tokens.make(site.settings, 'feed', who.id, who.nonce)}"),
         saved=_SAVED.get(request.query_params.get("saved", "")),
         shows=archive.shows(conn)[:OFFERED],
         topics=[name for name, _ in archive.topics(conn, SUGGESTED)],

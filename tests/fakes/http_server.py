@@ -13,13 +13,14 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Site:
-    """`answers` by path; `asked` has the path and headers of each request, in order."""
+    """`answers` by path; `asked` has the path and headers of each request, in order, `posted` the bodies of posts."""
 
     def __init__(self, host: str):
         self.host = host
         self.base = f"http://{host}"
         self.answers: dict[str, Answer] = {}
         self.asked: list[tuple[str, Message]] = []
+        self.posted: list[bytes] = []
 
 
 @contextmanager
@@ -31,6 +32,10 @@ def serve() -> Iterator[Site]:
             site.asked.append((self.path, self.headers))
             with suppress(OSError):  # the client hung up, as some tests want
                 site.answers[self.path](self)
+
+        def do_POST(self) -> None:
+            site.posted.append(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+            self.do_GET()
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

@@ -147,6 +147,30 @@ def test_atom_is_xml_and_answers_304(world: World) -> None:
     assert len(list(ET.fromstring(world.http.get("/search.xml?q=bread").content).iter(f"{atom}entry"))) == 1
 
 
+def test_rss_is_for_everybody_or_for_one(world: World) -> None:
+    for path, n in (("/rss.xml", 2), (world.link("r", "feed"), 2)):
+        got = world.http.get(path)
+        root = ET.fromstring(got.content)
+        items = list(root.iter("item"))
+        assert root.tag == "rss" and len(items) == n and not list(root.iter("enclosure"))
+        assert len({i.findtext("guid") for i in items}) == n
+        assert all("<script>" not in (i.findtext("description") or "") for i in items)
+        assert world.http.get(path, headers={"If-None-Match": got.headers["etag"]}).status_code == 304
+    assert got.headers["cache-control"] == "no-store" and "noindex" in got.headers["x-robots-tag"]
+    assert world.http.get(world.link("r", "view", digest=1)).status_code == 400
+    with world.db.begin() as conn:
+        subscribers.erase(conn, world.who.id)
+    assert world.http.get(path).status_code == 404
+
+
+def test_a_day_as_markdown(world: World) -> None:
+    got = world.http.get(f"/archive/{NOW.date()}.md")
+    assert got.headers["content-disposition"] == f'attachment; filename="{NOW.date()} Podsift.md"'
+    assert got.text.startswith("---\ndate: 2026-11-20\n") and "Queues lie about lateness" in got.text
+    assert "<script>" not in got.text.split("---\n", 2)[2].replace("\\<script", "")
+    assert world.http.get("/archive/2020-01-01.md").status_code == 404 == world.http.get("/archive/x.md").status_code
+
+
 def test_search_marks_and_filters(world: World) -> None:
     text = world.http.get("/search", params={"q": "queue"}).text
     assert "<mark>Queues</mark>" in text

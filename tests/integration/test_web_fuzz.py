@@ -25,7 +25,8 @@ TOKEN = "operator-token-of-a-test"
 ROUTES = (
     "/", "/archive", "/archive/{}", "/i/{}", "/e/{}", "/shows", "/s/{}", "/topics", "/t/{}", "/search", "/feed.xml",
     "/search.xml", "/subscribe", "/c/{}", "/u/{}", "/p/{}", "/p/{}/data.json", "/f/{}", "/d/{}", "/ops", "/ops/{}",
-    "/ops/login", "/ops/logout", "/ops/act", "/static/{}", "/healthz", "/robots.txt", "/favicon.ico",
+    "/ops/login", "/ops/logout", "/ops/act", "/static/{}", "/healthz", "/robots.txt", "/favicon.ico", "/rss.xml",
+    "/r/{}", "/archive/{}.md", "/metrics",
 )  # fmt: skip
 METHODS = ("GET", "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
 NASTY = (
@@ -67,6 +68,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         "confirm": {},
         "feedback": {"insight": ids[0], "verdict": "less"},
         "view": {"digest": digest},
+        "feed": {},
     }
     good = [tokens.make(found, p, who.id, who.nonce, now=NOW, **extra) for p, extra in extras.items()]
     with pages(found, db, FixedClock(NOW)) as address:
@@ -74,6 +76,15 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     db.close()
     if request.param == "pg":
         context.__exit__(None, None, None)
+
+
+def test_no_route_is_left_out(sqlite: Database) -> None:
+    from pipeline.web.app import application
+    from pipeline.web.site import Site
+
+    app = application(Site(load(environ={}), sqlite, FixedClock(NOW)))
+    routes = {re.sub(r"{[^}]*}", "{}", r.path) for r in app._app.routes}  # type: ignore[attr-defined]
+    assert routes == set(ROUTES)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

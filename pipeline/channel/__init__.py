@@ -1,0 +1,1 @@
+"""Other ways out for a digest: a signed webhook, chats, Markdown files."""
