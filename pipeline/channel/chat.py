@@ -1,7 +1,7 @@
 """Slack, Discord, ntfy, Telegram, Matrix and the rest, through Apprise (the extra `notify`).
 
-Apprise says of a post that it failed, not how; its log and the connection do. A chat does not know a post again, so what
-may have arrived is not repeated: it waits for a person, as a mail does.
+Apprise says of a post that it failed, not how; its log and the connection do. A chat does not know a post again, so
+what may have arrived is not repeated: it waits for a person, as a mail does.
 """
 
 from __future__ import annotations
