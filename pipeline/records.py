@@ -289,8 +289,7 @@ class Subscriber:
     confirmed_at: datetime | None = None
     consent: dict[str, Any] = field(default_factory=dict)
     """How and when the address came, and how it was confirmed."""
-    by_mail: bool = True
-    """Whether digests are mailed; without, they go to the subscriber's channels alone."""
+    by_mail: bool = True  # without, digests go to the subscriber's channels alone
 
 
 @dataclass(frozen=True, slots=True)
