@@ -270,15 +270,13 @@ class Subscriber:
     time_zone: str
     hour: int
     minute: int
-    count: int
-    """How many insights a digest carries; 5 unless changed."""
+    count: int  # insights that a digest carries; 5 unless changed
     state: str
     nonce: str
     created_at: datetime
     next_digest_at: datetime | None = None
     last_digest_date: str | None = None
-    days: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
-    """ISO weekdays that have a digest; 1 is Monday."""
+    days: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)  # ISO weekdays that have a digest; 1 is Monday
     wanted_topics: tuple[str, ...] = ()
     muted_topics: tuple[str, ...] = ()
     wanted_shows: tuple[int, ...] = ()
