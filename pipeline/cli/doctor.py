@@ -11,9 +11,11 @@ import click
 from pipeline.cli.shared import App, json_option, print_json
 from pipeline.email.smtp import connect
 from pipeline.errors import PodsiftError
-from pipeline.store import database, episodes, feeds, outbox, subscribers
+from pipeline.store import database, episodes, feeds, outbox, stage_runs, subscribers
 from pipeline.store.database import Database
 
+STUCK = timedelta(hours=6)
+"""So long an episode may be able to go on, or be in hand, before something is wrong. Eight hours of audio take one."""
 Result = tuple[str, str]
 """(`ok`, `warn`, `bad` or `off`, sentence)."""
 
@@ -97,14 +99,20 @@ def check_feeds(app: App, db: Database) -> Result:
     return ("warn" if bad else "ok"), f"{len(rows)} feeds, {len(bad)} with errors (podsift feed list)"
 
 
-def check_jobs(_app: App, db: Database) -> Result:
+def check_jobs(app: App, db: Database) -> Result:
     with db.begin() as conn:
         n = episodes.counts(conn)
+        stuck = stage_runs.stuck(conn, app.clock.now() - STUCK)
     waiting = sum(n.get(s, 0) for s in episodes.WAITING)
     failed = n.get("failed", 0)
-    return (
-        "warn" if failed else "ok"
-    ), f"{waiting} waiting, {failed} failed, {n.get('done', 0)} done (podsift job list)"
+    text = f"{waiting} waiting, {failed} failed, {n.get('done', 0)} done (podsift job list)"
+    if stuck:
+        hours = STUCK.total_seconds() / 3600
+        text += (
+            f"; {len(stuck)} stuck for more than {hours:.0f} hours, the first is episode {stuck[0]}: is podsift up, "
+            "podsift worker or a cron job with podsift run working?"
+        )
+    return ("warn" if failed or stuck else "ok"), text
 
 
 def check_mail(app: App, db: Database) -> Result:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 from datetime import datetime
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, func, insert, or_, select
 
-from pipeline.store.tables import stage_run
+from pipeline.store.episodes import WAITING
+from pipeline.store.tables import episode, stage_run
 
 _HOST = socket.gethostname()[:200]
 
@@ -35,3 +36,19 @@ def add(
             host=_HOST,
         )
     )
+
+
+def stuck(conn: Connection, since: datetime) -> list[int]:
+    """Fresh episodes that could have gone on since then and that nothing took up, or whose step has not ended since."""
+    last = select(func.max(stage_run.c.at)).where(stage_run.c.episode_id == episode.c.id).scalar_subquery()
+    query = (
+        select(episode.c.id)
+        .where(
+            episode.c.stage.in_(WAITING),
+            ~episode.c.backfill,
+            func.coalesce(episode.c.retry_at, episode.c.seen_at) < since,
+            or_(last.is_(None), last < since),
+        )
+        .order_by(episode.c.id)
+    )
+    return list(conn.execute(query).scalars())
