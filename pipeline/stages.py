@@ -30,6 +30,7 @@ from pipeline.insight.gpus import gpus
 from pipeline.insight.relate import GATE, text_key
 from pipeline.insight.standing import compared, judged
 from pipeline.insight.toolbox import Toolbox
+from pipeline.insight.tuned import FILE as TUNED_RANKER
 from pipeline.records import Dropped, EpisodeContext, Findings, Transcript
 from pipeline.settings import Settings
 from pipeline.store import budget, episodes, feeds, insights, links, matches, transcripts
@@ -69,7 +70,8 @@ class Workshop:
 
     @cached_property
     def toolbox(self) -> Toolbox:
-        return Toolbox(self.settings.llm, db=self.db, clock=self.clock)
+        tuned = self.settings.data_dir / TUNED_RANKER
+        return Toolbox(self.settings.llm, db=self.db, clock=self.clock, tuned=tuned)
 
     @property
     def audio_dir(self) -> Path:

@@ -146,7 +146,9 @@ def explain(app: App, digest_id: int, as_json: bool) -> None:
 @digest.command()
 @click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The local day, as 2026-11-24.")
 @click.option("--to", "email", help="Whose digest (default: the first subscriber's).")
-@click.option("--weight", "weights", multiple=True, metavar="KIND:NAME=X", help="writer:, show: or topic: times X.")
+@click.option(
+    "--weights", "--weight", "weights", multiple=True, metavar="KIND:NAME=X", help="writer:, show: or topic: times X."
+)
 @click.option("--floor", type=float, help="Another floor.")
 @click.option("--count", type=click.IntRange(1, 50), help="Another number of insights.")
 @json_option

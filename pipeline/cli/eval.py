@@ -14,10 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipeline.cli.shared import App, console, json_option, print_json, print_row, print_rows
 from pipeline.errors import NotFoundError, UsageError
-from pipeline.insight.evaluate import against_grades, compared, summary
+from pipeline.insight.evaluate import against_grades, against_run, compared, summary
 from pipeline.insight.find import findings_json
 from pipeline.insight.llm_book import Tally
 from pipeline.insight.toolbox import Toolbox
+from pipeline.insight.tuned import FILE as TUNED_RANKER
 from pipeline.records import EpisodeContext, Transcript
 from pipeline.store import episodes, insights, llm_calls, transcripts
 
@@ -45,7 +46,7 @@ def run(app: App, paths: tuple[Path, ...], output: Path, writer: str, count: int
     tally = Tally()
     given = [(p.stem, read_podcast_json(p), EpisodeContext()) for p in paths]
     todo = given or _stored(app, count)
-    tools = Toolbox(app.settings.llm, book=tally)
+    tools = Toolbox(app.settings.llm, book=tally, tuned=app.settings.data_dir / TUNED_RANKER)
     chosen = tools.selecting if writer == "selecting" else tools.moe
     done = []
     columns = (TextColumn("reading {task.description:40.40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -107,16 +108,23 @@ def _words(transcript: Transcript) -> list[int]:
 @eval.command()
 @click.argument("path", type=_file)
 @click.option("--gold", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A folder of graded files.")
+@click.option("--against", type=_file, help="A run of a stronger model, whose insights are the measure.")
 @json_option
 @click.pass_obj
-def show(app: App, path: Path, gold: Path | None, as_json: bool) -> None:
-    """Figures on one run: insights, what was dropped and why, length, speed; with grades nDCG@5 and precision@5."""
+def show(app: App, path: Path, gold: Path | None, against: Path | None, as_json: bool) -> None:
+    """Figures on one run: insights, duplicates, what was dropped and why, length, speed.
+
+    With grades, or with the run of a stronger model, also how well it ranks: nDCG@5 and precision@5.
+    """
     found = _read(path)
     told: dict[str, Any] = {k: found[k] for k in ("writer", "model")} | summary(found)
     if gold is not None:
         graded = {p.stem: json.loads(p.read_text("utf-8")) for p in sorted(gold.glob("*.json"))}
         told |= against_grades(found, graded) | {"graded_episodes": against_grades(found, graded)["episodes"]}
         told["episodes"] = len(found["episodes"])
+    if against is not None:
+        judged = against_run(found, _read(against))
+        told |= {f"{k} against {against.name}": v for k, v in judged.items()}
     print_row(told, as_json)
 
 

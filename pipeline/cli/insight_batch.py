@@ -98,9 +98,11 @@ def import_batch(app: App, answers: Path, following: Path | None, model: str | N
 
 def _work(app: App, db: Database, model: str | None) -> BatchWork:
     from pipeline.insight.toolbox import Toolbox
+    from pipeline.insight.tuned import FILE as TUNED_RANKER
     from pipeline.stages import context_of
 
-    return BatchWork(db, app.clock, Toolbox(), context_of, model or app.settings.llm.model or "model")
+    tools = Toolbox(tuned=app.settings.data_dir / TUNED_RANKER)
+    return BatchWork(db, app.clock, tools, context_of, model or app.settings.llm.model or "model")
 
 
 def _turns(work: BatchWork, ids: Sequence[int]) -> list[Turn]:

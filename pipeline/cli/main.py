@@ -40,6 +40,7 @@ COMMANDS = {
     "outbox": "mails and what became of them",
     "prune": "delete what is older than the settings keep",
     "restore": "an installation out of a backup",
+    "rank": "the passage ranker, and training it on what your language model found",
     "run": "one pass: poll, process, build, send, exit",
     "stats": "what each day brought, and what it cost",
     "subscriber": "who gets the digest",

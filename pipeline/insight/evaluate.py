@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.insight.relate import near_verbatim
+
 TOP = 5
 INSIGHT = 3
 """Grade from which a passage is an insight."""
@@ -87,9 +89,10 @@ def top_overlap(a: Sequence[Json], b: Sequence[Json], k: int = TOP) -> float:
 
 
 def summary(run: Json) -> dict[str, Any]:
-    """`{episodes, insights, dropped, proof_rate, words, seconds, tokens, s_per_insight, tokens_per_insight}`.
+    """`{episodes, insights, duplicates, dropped, proof_rate, words, seconds, tokens, s_per_insight, ...}`.
 
-    `proof_rate` is the share of the writer's candidates that proof let pass; `words` the median of the insights.
+    `proof_rate` is the share of the writer's candidates that proof let pass; `words` the median of the insights;
+    `duplicates` those that say in nearly the same words, or from mostly the same sentences, what another one says.
     """
     episodes = run["episodes"]
     insights = [i for e in episodes for i in e["insights"]]
@@ -102,6 +105,7 @@ def summary(run: Json) -> dict[str, Any]:
     return {
         "episodes": len(episodes),
         "insights": n,
+        "duplicates": duplicates(episodes),
         "dropped": dict(dropped.most_common()),
         "proof_rate": n / (n + unproven) if n + unproven else None,
         "words": float(np.median([len(i["insight"].split()) for i in insights])) if n else None,
@@ -127,6 +131,49 @@ def against_grades(run: Json, gold: Mapping[str, Json]) -> dict[str, Any]:
         gains.append(ndcg(scores, graded["grades"]))
         shares.append(precision(scores, graded["grades"]))
     return {"episodes": len(gains), "ndcg@5": _mean(gains), "precision@5": _mean(shares)}
+
+
+def against_run(run: Json, judge: Json) -> dict[str, Any]:
+    """As against_grades, with the insights of a stronger model's run as grades: over the episodes that both read.
+
+    A passage is worth the best score of an insight of which it has most segments, as a grade of up to 4; it counts for
+    precision when the other one made an insight there.
+    """
+    theirs = {e["key"]: e for e in judge["episodes"]}
+    gains, shares = [], []
+    for e in run["episodes"]:
+        other = theirs.get(e["key"])
+        if other is None or not other["insights"]:
+            continue
+        grades = [
+            max((4.0 * i["score"] for i in other["insights"] if _same_place(p, i)), default=0.0) for p in e["passages"]
+        ]
+        scores = [p["score"] for p in e["passages"]]
+        gains.append(ndcg(scores, grades))
+        order = sorted(range(len(scores)), key=lambda k: -scores[k])[:TOP]
+        shares.append(sum(grades[k] > 0 for k in order) / TOP)
+    return {"episodes": len(gains), "ndcg@5": _mean(gains), "precision@5": _mean(shares)}
+
+
+def _same_place(a: Json, b: Json) -> bool:
+    """Whether two spans share more than half of the shorter one's segments."""
+    common = min(a["last"], b["last"]) - max(a["first"], b["first"]) + 1
+    return bool(2 * common > min(span["last"] - span["first"] + 1 for span in (a, b)))
+
+
+def duplicates(episodes: Sequence[Json]) -> int:
+    """Insights that another one of all these episodes, or a better one of their own, says already."""
+    seen: list[tuple[Any, Json]] = []
+    count = 0
+    for e in episodes:
+        for i in e["insights"]:
+            twin = any(
+                near_verbatim(i["insight"], other["insight"]) or (key == e["key"] and _same_place(i, other))
+                for key, other in seen
+            )
+            count += twin
+            seen.append((e["key"], i))
+    return count
 
 
 def _mean(values: Sequence[float]) -> dict[str, float] | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from functools import cached_property
+from pathlib import Path
+from typing import cast
 
 from pipeline import weights
 from pipeline.clock import Clock, SystemClock
@@ -17,6 +19,7 @@ from pipeline.insight.llm import open_model
 from pipeline.insight.llm_book import Book
 from pipeline.insight.rank import Ranker
 from pipeline.insight.selecting import SelectingWriter
+from pipeline.insight.tuned import tuned
 from pipeline.insight.write import MoeWriter
 from pipeline.records import EpisodeContext, Findings, Origin, Transcript
 from pipeline.resources import resource
@@ -36,7 +39,10 @@ class Toolbox:
         db: Database | None = None,
         clock: Clock | None = None,
         book: Book | None = None,
+        tuned: Path | None = None,
     ) -> None:
+        """`tuned` is where a ranker trained at home lies, if there is one."""
+        self._tuned = tuned
         self._loading = threading.RLock()
         self._llm, self._db, self._clock, self._given = llm, db, clock or SystemClock(), book
 
@@ -48,7 +54,7 @@ class Toolbox:
     @cached_property
     def ranker(self) -> Ranker:
         with self._loading:
-            return Ranker.load()
+            return cast(Ranker, tuned(Ranker.load(), self._tuned))
 
     @cached_property
     def selecting(self) -> Writer:

@@ -174,6 +174,23 @@ def of_digest(conn: Connection, digest_id: int) -> list[StoredInsight]:
     ]
 
 
+def written(conn: Connection, since: datetime, most: int) -> dict[str, dict[int, list[tuple[list[int], float]]]]:
+    """What language models wrote of episodes since, newest first: by model and episode the evidence and score of each
+    insight, of at most so many episodes a model."""
+    query = (
+        select(insight.c.model, insight.c.episode_id, insight.c.evidence, insight.c.score)
+        .join(episode, episode.c.id == insight.c.episode_id)
+        .where(insight.c.writer == "moe", insight.c.made_at >= since)
+        .order_by(episode.c.published.desc(), insight.c.episode_id.desc(), insight.c.id)
+    )
+    found: dict[str, dict[int, list[tuple[list[int], float]]]] = {}
+    for model, episode_id, evidence, score in conn.execute(query):
+        of_model = found.setdefault(model or "unknown", {})
+        if episode_id in of_model or len(of_model) < most:
+            of_model.setdefault(episode_id, []).append((evidence, score))
+    return found
+
+
 def by_writer(conn: Connection, since: datetime) -> list[dict[str, Any]]:
     """`{writer, model, insights, words}` of the insights made since; words is their mean length."""
     words = func.length(insight.c.text) - func.length(func.replace(insight.c.text, " ", "")) + 1

@@ -11,7 +11,9 @@ import pytest
 from pipeline.cli.main import run
 from pipeline.insight.evaluate import (
     against_grades,
+    against_run,
     compared,
+    duplicates,
     ndcg,
     precision,
     rank_correlation,
@@ -53,6 +55,29 @@ def test_summary_counts_what_proof_dropped() -> None:
     assert (told["insights"], told["dropped"], told["words"]) == (3, {"twin": 6, "numbers": 2}, 50.0)
     assert told["proof_rate"] == pytest.approx(3 / 5)
     assert (told["s_per_insight"], told["tokens_per_insight"]) == (pytest.approx(4 / 3), pytest.approx(100 / 3))
+
+
+def test_duplicates_are_the_same_words_or_the_same_place() -> None:
+    said = {"insight": "Waste fell from 14 percent to 5 when the last batch was baked late on every day of the week"}
+    same, other = said | {"first": 0, "last": 1}, {"insight": "Dough decides the rise", "first": 4, "last": 6}
+    assert duplicates([episode("a", [], insights=[same, other])]) == 0
+    assert duplicates([episode("a", [], insights=[same]), episode("b", [], insights=[same])]) == 1
+    again = {"insight": "Rise is a matter of dough, they say", "first": 5, "last": 6}
+    assert duplicates([episode("a", [], insights=[other, again])]) == 1
+    assert duplicates([episode("a", [], insights=[other]), episode("b", [], insights=[again])]) == 0
+    assert summary({"episodes": [episode("a", [], insights=[other, again])]})["duplicates"] == 1
+
+
+def test_a_stronger_models_run_is_a_measure() -> None:
+    # Passages are scored higher the later they come, and the stronger model made insights of 6 and of 1.
+    strong = {"episodes": [episode("a", [], insights=[{"first": 6, "last": 6, "insight": "x", "score": 0.9}])]}
+    strong["episodes"][0]["insights"].append({"first": 1, "last": 1, "insight": "y", "score": 0.5})
+    told = against_run({"episodes": [episode("a", []), episode("elsewhere", [])]}, strong)
+    assert told["episodes"] == 1 and told["precision@5"]["mean"] == pytest.approx(0.2)
+    gain, less = 2**3.6 - 1, 2**2.0 - 1
+    best = gain + less / 1.584962500721156
+    assert told["ndcg@5"]["mean"] == pytest.approx((gain / 1.584962500721156) / best)
+    assert against_run({"episodes": []}, strong) == {"episodes": 0, "ndcg@5": None, "precision@5": None}
 
 
 def test_one_run_beside_another() -> None:
