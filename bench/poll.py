@@ -162,32 +162,35 @@ def peer(folder: Path, phase: str, urls: list[str], workers: int) -> dict[str, A
 # --- the driver ------------------------------------------------------------------------------------------------------
 
 
-def tree_bytes(pid: int) -> int:
-    """Memory of a process and its descendants: proportional set sizes, so that shared pages count once."""
+def tree_bytes(pid: int) -> tuple[int, int, int]:
+    """Memory of a process and its descendants: the sum of proportional sizes (shared pages count once), the sum of
+    resident sizes (they count once a process), and the proportional size of the first process alone."""
     import psutil
 
-    total = 0
+    sizes = []
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(pid)
         for p in (root, *root.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                total += p.memory_full_info().pss
-    return total
+                found = p.memory_full_info()
+                sizes.append((found.pss, found.rss))
+    return sum(p for p, _ in sizes), sum(r for _, r in sizes), sizes[0][0] if sizes else 0
 
 
 def measured(command: list[str]) -> dict[str, Any]:
-    """Run one phase; its own figures and the peak of its tree's memory in bytes."""
+    """Run one phase; its own figures and the peaks of its tree's memory in bytes."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        peak = 0
+        peaks = (0, 0, 0)
         while child.poll() is None:
-            peak = max(peak, tree_bytes(child.pid))
+            pss, rss, alone = map(max, zip(peaks, tree_bytes(child.pid), strict=True))
+            peaks = pss, rss, alone
             time.sleep(SAMPLE_S)
         assert child.stdout is not None
         said = child.stdout.read()
     if child.returncode:
         raise SystemExit(f"{' '.join(command[:4])} ended with {child.returncode}")
     figures: dict[str, Any] = json.loads(said.splitlines()[-1])
-    return figures | {"peak": peak}
+    return figures | dict(zip(("pss", "rss", "first_pss"), peaks, strict=True))
 
 
 @contextlib.contextmanager
@@ -241,7 +244,7 @@ def usable(folder: Path, reader_python: str | None) -> list[Path]:
 
 def table(rows: list[dict[str, Any]], feeds: int) -> str:
     """The medians, as the document has them."""
-    head = "| phase | program | feeds/s | ratio | CPU s | peak MB |\n|---|---|---|---|---|---|\n"
+    head = "| phase | program | feeds/s | ratio | CPU s | peak MB (PSS) | (RSS) |\n|---|---|---|---|---|---|---|\n"
     lines = []
     for phase in dict.fromkeys(r["phase"] for r in rows):
         of = {who: [r for r in rows if r["phase"] == phase and r["who"] == who] for who in ("podsift", "reader")}
@@ -251,9 +254,9 @@ def table(rows: list[dict[str, Any]], feeds: int) -> str:
             if runs:
                 rate = feeds / statistics.median(r["seconds"] for r in runs)
                 cpu = statistics.median(r["cpu"] for r in runs)
-                peak = max(r["peak"] for r in runs) / 1e6
+                pss, rss = (max(r[size] for r in runs) / 1e6 for size in ("pss", "rss"))
                 ratio = f"{statistics.median(ratios):.1f}" if ratios and who == "podsift" else ""
-                lines.append(f"| {phase} | {who} | {rate:.0f} | {ratio} | {cpu:.1f} | {peak:.0f} |")
+                lines.append(f"| {phase} | {who} | {rate:.0f} | {ratio} | {cpu:.1f} | {pss:.0f} | {rss:.0f} |")
     return head + "\n".join(lines)
 
 

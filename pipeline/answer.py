@@ -11,6 +11,8 @@ from pipeline.errors import FetchError, RefusedError
 from pipeline.urls import redact
 
 MAX_RETRY_AFTER_S = 31 * 86400
+MOST_MEMBERS = 1000
+"""Members of a gzip body. 15 MB have room for 750,000 empty ones, each of which costs a new unpacker."""
 
 
 class Body:
@@ -24,6 +26,7 @@ class Body:
         if encoding not in ("", "identity", "gzip", "x-gzip"):
             raise RefusedError(f"{self._url} comes encoded as {encoding[:40]!r}", why="only gzip was asked for")
         self._gzip = zlib.decompressobj(31) if "gzip" in encoding else None
+        self._members = 1
 
     def add(self, raw: bytes) -> None:
         """Take bytes from the wire. Raises RefusedError when it grows too large."""
@@ -44,6 +47,9 @@ class Body:
         if gzip.eof and rest:
             # A gzip file may have several members; padding behind the last one means nothing.
             self._gzip = zlib.decompressobj(31) if rest.startswith(b"\x1f\x8b") else gzip
+            self._members += 1
+            if self._members > MOST_MEMBERS:
+                raise RefusedError(f"{self._url} is packed in more than {MOST_MEMBERS} parts")
         return piece, rest if self._gzip is not gzip else b""
 
     def whole(self) -> bytes:
@@ -63,7 +69,7 @@ def retry_after(value: str | None, date: str | None) -> float | None:
         at = parsedate_to_datetime(value)
         base = parsedate_to_datetime(date) if date else datetime.now(UTC)
         return min(max((at - base).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

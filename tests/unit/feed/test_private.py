@@ -118,6 +118,16 @@ def test_errors_and_answers_show_nothing_secret() -> None:
     assert Access("https://e.org/f").concealed(public, "https://e.org/f") is public
 
 
+def test_a_secret_that_a_redirect_brings_is_not_shown_either() -> None:
+    said = "https://cdn.e.org/x/f.xml?sig=never-seen-before could not be reached: https://cdn.e.org/"
+    by_query = reached(*take_apart("https://e.org/rss/feed?token=abcdefghij"))
+    assert by_query.scrub(said) == "https://cdn.e.org/x/f.xml?*** could not be reached: https://cdn.e.org/"
+    by_path = reached(*take_apart("https://e.org/rss/abcdefghij", private=True))
+    assert by_path.scrub(said) == "https://cdn.e.org/***?*** could not be reached: https://cdn.e.org/"
+    assert by_path.scrub("'https://e.org/rss/new-path' is refused") == "'https://e.org/***' is refused"
+    assert Access("https://e.org/f").scrub(said) == said
+
+
 def test_enclosures_of_the_same_origin_get_the_login() -> None:
     _, secret = take_apart("https://a%2Fda:p%40w@e.org/f")
     assert with_auth("https://e.org/1.mp3?x=1", secret) == "https://a%2Fda:p%40w@e.org/1.mp3?x=1"
