@@ -14,6 +14,7 @@ import pickle
 import resource
 import struct
 import sys
+from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.errors import ParseError
@@ -71,8 +72,7 @@ def answer(asked: dict[str, str | None], body: bytes) -> tuple[str, object, list
 def held() -> int:
     """Bytes of memory that this process has now. Its peak would not do: Linux counts the parent's before exec in it."""
     try:
-        with open("/proc/self/statm", "rb") as f:
-            return int(f.read().split()[1]) * resource.getpagesize()
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
     except OSError:
         return 0
 
