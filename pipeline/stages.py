@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
@@ -21,7 +21,7 @@ from pipeline import transport
 from pipeline.audio import download, probe, retain
 from pipeline.clock import Clock
 from pipeline.engine.step import Done, Stage
-from pipeline.errors import PermanentError, PodsiftError, TransientError, WaitingError
+from pipeline.errors import PermanentError, PodsiftError, WaitingError
 from pipeline.feed import private
 from pipeline.feed.chapters import fetch_chapters
 from pipeline.feed.private import Credentials
@@ -31,17 +31,15 @@ from pipeline.insight.relate import GATE, text_key
 from pipeline.insight.standing import compared, judged
 from pipeline.insight.toolbox import Toolbox
 from pipeline.insight.tuned import FILE as TUNED_RANKER
-from pipeline.records import Dropped, EpisodeContext, Findings, Transcript
+from pipeline.records import Dropped, EpisodeContext, Findings
 from pipeline.settings import Settings
 from pipeline.store import budget, episodes, feeds, insights, links, matches, transcripts
 from pipeline.store.database import Database
-from pipeline.transcript import publisher, repeat, structure
-from pipeline.transcript.base import Segment, Transcriber
-from pipeline.transcript.make import check_against, make
-from pipeline.transcript.make import from_publisher as from_document
+from pipeline.transcript import repeat, structure
+from pipeline.transcript.base import Transcriber
+from pipeline.transcript.choose import transcript_of
 from pipeline.transcript.whisper import WhisperTranscriber
 
-MAX_TRANSCRIPT_BYTES = 10_000_000
 NEIGHBOURS = 8
 """Earlier insights that each new one is compared with; a judge is asked about each that passes the gate."""
 COMPARED = timedelta(days=365)
@@ -179,14 +177,7 @@ def transcribe(shop: Workshop, episode_id: int) -> Done:
             again.write(conn)
         row = shop.row(episode_id)
     path = Path(row["audio_path"])
-    made, refused = from_publisher(shop, row)
-    if made is None:
-        made = make(
-            path,
-            shop.transcriber,
-            language=row["feed_language"],
-            progress=lambda done: shop.tell("transcribe", episode_id, done / (row["audio_s"] or 1.0)),
-        )
+    made = transcript_of(shop, row)
     if not made.sentences:
         raise PermanentError("No speech was found in this episode", episode=episode_id)
     with shop.db.begin() as conn:
@@ -198,12 +189,7 @@ def transcribe(shop: Workshop, episode_id: int) -> Done:
         embedder=shop.toolbox.embedder,
         earlier=earlier,
     )
-    made = replace(
-        made,
-        sentences=sentences,
-        audio_sha256=row["audio_sha256"],
-        quality=made.quality | ({"publisher_refused": refused} if refused else {}),
-    )
+    made = replace(made, sentences=sentences, audio_sha256=row["audio_sha256"])
     now = shop.clock.now()
 
     def write(conn: Connection) -> None:
@@ -213,40 +199,6 @@ def transcribe(shop: Workshop, episode_id: int) -> Done:
 
     after = None if shop.settings.audio.keep else lambda: path.unlink(missing_ok=True)
     return Done(write, after, made.duration_s, gpu=made.source == "whisper" and shop.hears_on_gpu)
-
-
-def from_publisher(shop: Workshop, row: dict[str, Any]) -> tuple[Transcript | None, list[str]]:
-    """The first of the publisher's transcripts that passes its check, and why others did not."""
-    refused: list[str] = []
-    opened = shop.credentials(row)
-    for link in publisher.choose(episodes.links(row), row["feed_language"]):
-        try:
-            with transport.client(shop.settings.feed) as client, private.hiding(link.url if opened else None):
-                address = private.with_auth(link.url, opened)
-                body = transport.get(client, address, max_bytes=MAX_TRANSCRIPT_BYTES, timeout_s=60).body
-            made = from_document(
-                body,
-                duration_s=row["audio_s"],
-                type=link.type,
-                url=link.url,
-                language=link.language or row["feed_language"],
-                check=partial(check_document, shop, row),
-            )
-        except TransientError:
-            raise
-        except PodsiftError as e:
-            refused.append(f"{private.masked(link.url) if opened else transport.redact(link.url)}: {e}")
-            continue
-        return made, refused
-    return None, refused
-
-
-def check_document(shop: Workshop, row: dict[str, Any], segments: Sequence[Segment]) -> tuple[tuple[Segment, ...], str]:
-    """What a publisher's document has to stand up to: it is this episode's own, and in time with its audio."""
-    with shop.db.begin() as conn:
-        publisher.check_copy(segments, transcripts.texts_of_show(conn, row["id"]))
-    check = check_against(Path(row["audio_path"]), row["audio_s"], shop.transcriber, row["feed_language"])
-    return check(segments)
 
 
 def context_of(row: dict[str, Any]) -> EpisodeContext:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.errors import RefusedError
 from pipeline.records import Transcript
 
 Progress = Callable[[float], None]
@@ -23,6 +24,15 @@ class Segment:
     speaker: str | None = None
 
 
+class UntimedError(RefusedError):
+    """A publisher's text whose times are missing or wrong: good for its words, not for its seconds."""
+
+    def __init__(self, message: str, *, why: str, segments: Sequence[Segment]):
+        super().__init__(message, why=why)
+        self.segments = tuple(segments)
+        """The text in order, with speakers where it names them; times mean nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """A recognised word; `text` carries its own leading space, as languages without spaces have none."""
@@ -33,8 +43,20 @@ class Word:
     probability: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """What was heard in a file: the transcript, and the words that its sentences were made of."""
+
+    transcript: Transcript
+    words: tuple[Word, ...]
+
+
 class Transcriber(Protocol):
     """Speech to text for one audio file at a time."""
+
+    def recognise(
+        self, audio: Path, *, language: str | None = None, progress: Progress | None = None
+    ) -> Recognition: ...
 
     def transcribe(
         self, audio: Path, *, language: str | None = None, progress: Progress | None = None

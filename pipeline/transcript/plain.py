@@ -4,7 +4,7 @@
     00:01:02 Ann Lee                  Ann Lee  01:02                 <cite>Ann Lee:</cite> <time>1:02</time> <p>text</p>
     text                              text
 
-A text without times is refused: nothing says which second a sentence points to.
+A text without times says what was said and not when: it is raised as UntimedError, with its paragraphs.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import re
 from html.parser import HTMLParser
 from itertools import pairwise
 
-from pipeline.errors import ParseError, RefusedError
-from pipeline.transcript.base import Segment
+from pipeline.errors import ParseError
+from pipeline.transcript.base import Segment, UntimedError
 
 _CLOCK = r"(?:(\d{1,2}):)?(\d{1,2}):(\d{2})(?:[.,](\d{1,3}))?"
 _MARK = re.compile(
@@ -73,15 +73,21 @@ def read_html(text: str) -> tuple[Segment, ...]:
 
 
 def read_plain(text: str) -> tuple[Segment, ...]:
-    """Segments between the times of a text. Raises RefusedError when it has none, or too few."""
+    """Segments between the times of a text. Raises UntimedError when it has none, or too few."""
     body = _MARKUP.sub("", text.replace("\u00a0", " "))
     marks = list(_MARK.finditer(body))
     if len(marks) < _FEWEST:
-        raise RefusedError("The publisher's transcript carries no times", why="nothing says when a sentence was said")
+        raise UntimedError(
+            "The publisher's transcript carries no times",
+            why="nothing says when a sentence was said",
+            segments=_untimed(body),
+        )
     times = [_seconds(match) for match in marks]
     if (times[-1] - times[0]) / (len(marks) - 1) > _FURTHEST_S:
-        raise RefusedError(
-            "The publisher's transcript has too few times", why=f"{len(marks)} of them in {times[-1]:.0f} s"
+        raise UntimedError(
+            "The publisher's transcript has too few times",
+            why=f"{len(marks)} of them in {times[-1]:.0f} s",
+            segments=_untimed(_MARK.sub("", body)),
         )
     speaker: str | None = None
     found: list[Segment] = []
@@ -122,6 +128,11 @@ def _spoken(chunk: str, speaker: str | None) -> tuple[list[tuple[str | None, str
         else:
             spoken.append((speaker, line))
     return spoken, speaker
+
+
+def _untimed(body: str) -> list[Segment]:
+    """Paragraphs without times; a name holds until the next one."""
+    return [Segment(0.0, 0.0, text, speaker) for speaker, text in _spoken(body, None)[0]]
 
 
 def _timed(spoken: list[tuple[str | None, str]], start: float, until: float | None) -> list[Segment]:

@@ -1,8 +1,7 @@
 """Speech recognition of one file with faster-whisper: batched, checked, and sequentially again where it failed.
 
 Runs in the child process only. The settings are the measured ones: word timestamps on, because without them a segment
-may begin 20 s early; `min_silence_duration_ms` always given, because any `vad_parameters` resets it from 160 to 2000;
-`without_timestamps=True`, because its opposite loses words in batched mode.
+may begin 20 s early; `without_timestamps=True`, because its opposite loses words in batched mode.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from pipeline.errors import RefusedError
 from pipeline.transcript import quality
 from pipeline.transcript.base import Word
 from pipeline.transcript.quality import Span
+from pipeline.transcript.voice import pack, speech_of
 
 BLOCK_S = {"cpu": 600.0, "cuda": 1800.0}
 """A block's spectrograms take 1 MB for each 30 s; a GPU's batches of 16 want longer blocks."""
 _CUT_WITHIN_S = 60.0
-_MIN_SILENCE_MS = 160
 _JOIN_GAPS_S = 2.0
 _MARGIN_S = 0.2
 _LANGUAGE_WINDOWS = 4
@@ -88,17 +87,17 @@ class Recogniser:
         code = self._code(language)
         found = []
         for (start, _), audio in zip(spans, stretches(path, spans), strict=True):
-            speech = _speech(audio)
+            speech = speech_of(audio)
             if speech and code is None:
                 code = self._detect(audio, speech)
-            words = [w for _, each in self._decode_batched(audio, code) for w in each] if speech and code else []
+            words = [w for _, each in self._decode_batched(audio, speech, code) for w in each] if code else []
             found.append([(round(w.start + start, 3), round(w.end + start, 3), w.text) for w in words])
         return found
 
     def words(self, path: Path, language: str) -> list[str]:
         """The bare words of a short file, batched only: for the self-test."""
         audio = np.concatenate(list(decode(path, 60.0)))
-        return [word.text for _, found in self._decode_batched(audio, language) for word in found]
+        return [word.text for _, found in self._decode_batched(audio, speech_of(audio), language) for word in found]
 
     def _blocks(self, path: Path, max_s: float) -> Iterator[tuple[float, Samples, list[tuple[float, float]]]]:
         """Offset, samples and speech of consecutive blocks, cut in the longest silence near a block's end."""
@@ -112,7 +111,7 @@ class Recogniser:
                 raise RefusedError(
                     f"{path.name} lasts more than {max_s / 3600:g} hours", why="longer than its header says"
                 )
-            speech = _speech(audio)
+            speech = speech_of(audio)
             if following is None:
                 yield offset, audio, speech
                 return
@@ -129,7 +128,7 @@ class Recogniser:
         if not speech or language is None:
             return words, suspects, []
         before = ""
-        for span, found in self._decode_batched(audio, language):
+        for span, found in self._decode_batched(audio, speech, language):
             reason = quality.suspicion(span, quality.overlap_s(speech, span.start, span.end), before)
             before = span.text
             if reason is None:
@@ -146,18 +145,24 @@ class Recogniser:
         words.sort(key=lambda word: word.start)
         return words, suspects, gaps
 
-    def _decode_batched(self, audio: Samples, language: str) -> Iterator[tuple[Span, list[Word]]]:
+    def _decode_batched(
+        self, audio: Samples, speech: Sequence[tuple[float, float]], language: str
+    ) -> Iterator[tuple[Span, list[Word]]]:
+        packed = pack(audio, speech)
+        if not packed.windows:
+            return
+        # Half a sample more, so that seconds come back as the same sample.
+        clips = [{"start": (a + 0.5) / SAMPLE_RATE, "end": (b + 0.5) / SAMPLE_RATE} for a, b in packed.windows]
         segments, _ = self.batched.transcribe(
-            audio,
+            packed.samples,
             language=language,
             beam_size=self.beam,
             batch_size=self.batch,
             word_timestamps=True,
             without_timestamps=True,
-            vad_filter=True,
-            vad_parameters={"min_silence_duration_ms": _MIN_SILENCE_MS},
+            clip_timestamps=clips,
         )
-        yield from _spans(segments, 0.0)
+        yield from _spans(segments, packed.time)
 
     def _again(
         self, audio: Samples, start: float, end: float, speech: list[tuple[float, float]], language: str
@@ -175,7 +180,7 @@ class Recogniser:
             vad_filter=False,
         )
         kept: list[Word] = []
-        for span, found in _spans(segments, begin):
+        for span, found in _spans(segments, lambda seconds, _: seconds + begin):
             if quality.suspicion(span, quality.overlap_s(speech, span.start, span.end)) is None:
                 kept += (word for word in found if start <= (word.start + word.end) / 2 <= end)
         return kept
@@ -201,17 +206,16 @@ class Recogniser:
         return code if code in self.model.supported_languages else None
 
 
-def _spans(segments: Iterable[Any], offset: float) -> Iterator[tuple[Span, list[Word]]]:
+def _spans(segments: Iterable[Any], time: Callable[[float, float], float]) -> Iterator[tuple[Span, list[Word]]]:
+    """Spans with words; `time` turns a word's seconds, with those of its middle, into the audio's."""
     for segment in segments:
-        words = [
-            Word(
-                float(w.start) + offset,
-                max(float(w.start), float(w.end)) + offset,
-                w.word,
-                round(float(w.probability), 3),
+        words = []
+        for w in segment.words or ():
+            start, end = float(w.start), max(float(w.start), float(w.end))
+            middle = (start + end) / 2
+            words.append(
+                Word(round(time(start, middle), 3), round(time(end, middle), 3), w.word, round(float(w.probability), 3))
             )
-            for w in segment.words or ()
-        ]
         if words:
             span = Span(words[0].start, words[-1].end, segment.text, segment.avg_logprob, segment.no_speech_prob)
             yield span, words
@@ -219,14 +223,6 @@ def _spans(segments: Iterable[Any], offset: float) -> Iterator[tuple[Span, list[
 
 def _moved(spans: Iterable[tuple[float, float]], offset: float) -> list[tuple[float, float]]:
     return [(round(start + offset, 2), round(end + offset, 2)) for start, end in spans]
-
-
-def _speech(audio: Samples) -> list[tuple[float, float]]:
-    """Seconds of speech as the VAD hears it, without padding."""
-    from faster_whisper.vad import VadOptions, get_speech_timestamps
-
-    found = get_speech_timestamps(audio, VadOptions(min_silence_duration_ms=_MIN_SILENCE_MS, speech_pad_ms=0))
-    return [(part["start"] / SAMPLE_RATE, part["end"] / SAMPLE_RATE) for part in found]
 
 
 def _cut(speech: list[tuple[float, float]], length_s: float) -> float:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from statistics import median
 
 from pipeline.errors import RefusedError
-from pipeline.transcript.base import Segment, Word
+from pipeline.transcript.base import Segment, UntimedError, Word
 
 SAMPLE_S = 20.0
 _PLACES = (0.12, 0.5, 0.85)
@@ -64,7 +64,10 @@ def sampled(start: float, heard: Sequence[Word], segments: Sequence[Segment]) ->
 
 
 def corrected(segments: Sequence[Segment], samples: Sequence[Sampled]) -> tuple[tuple[Segment, ...], str]:
-    """The segments at the audio's times, and what was found out. Raises RefusedError where no one shift will do."""
+    """The segments at the audio's times, and what was found out.
+
+    Raises RefusedError for another text than the audio's, UntimedError where no one shift will do.
+    """
     heard = [s for s in samples if s.heard >= _MIN_HEARD]
     if not heard:
         return tuple(segments), "not checked: no speech in the samples"
@@ -75,11 +78,12 @@ def corrected(segments: Sequence[Segment], samples: Sequence[Sampled]) -> tuple[
             why=f"{len(heard) - len(found)} of {len(heard)} samples are not in it",
         )
     if any(b - a > SPREAD_S for a, b in pairwise(sorted(found))):
-        raise RefusedError(
+        raise UntimedError(
             "The publisher's transcript is not in time with the audio",
             why="it is off by "
             + ", ".join(f"{s:+.1f}" for s in found)
             + " s in different places: something is inserted",
+            segments=segments,
         )
     shift = median(found)
     if abs(shift) <= EXACT_S:

@@ -21,7 +21,7 @@ from pipeline.records import Transcript
 from pipeline.resources import resource
 from pipeline.settings import WhisperSettings
 from pipeline.transcript import machine, quality
-from pipeline.transcript.base import Progress, Word
+from pipeline.transcript.base import Progress, Recognition, Word
 from pipeline.transcript.segment import sentences_from_words
 from pipeline.transcript.watch import MOST_S, Watch
 
@@ -59,6 +59,10 @@ class WhisperTranscriber:
         self._model, self._files, self._loaded_rss, self._halved = "", 0, 0, 0
 
     def transcribe(self, audio: Path, *, language: str | None = None, progress: Progress | None = None) -> Transcript:
+        """The transcript of `recognise`."""
+        return self.recognise(audio, language=language, progress=progress).transcript
+
+    def recognise(self, audio: Path, *, language: str | None = None, progress: Progress | None = None) -> Recognition:
         """Transcribe a file; `progress` is called with the seconds of audio done.
 
         Raises RefusedError for what is not audio, ConfigError when no model loads, TransientError when the child dies,
@@ -71,7 +75,8 @@ class WhisperTranscriber:
             self._files += 1
             if self._files >= RECYCLE_AFTER or result.get("rss", 0) > self._loaded_rss + GROWN_BYTES:
                 self._drop()
-            return _transcript(result, self._model, sha256)
+            words = tuple(Word(*word) for word in result["words"])
+            return Recognition(_transcript(result, words, self._model, sha256), words)
 
     def hear(self, audio: Path, spans: Sequence[tuple[float, float]], language: str | None = None) -> list[list[Word]]:
         """The words of a few short spans (seconds), with their times in the file. Raises as `transcribe` does."""
@@ -240,6 +245,8 @@ class _Child:
             code = self.process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             code = None
+        else:
+            self._threads[1].join(1)  # its last words may still be in the pipe
         said = " | ".join(line for line in list(self._tail)[-3:] if line)
         ended = (
             "broke its pipe" if code is None else f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
@@ -267,11 +274,11 @@ def _error(event: dict[str, Any]) -> Exception:
     return TransientError("Speech recognition failed", why=event["message"])
 
 
-def _transcript(result: dict[str, Any], model: str, sha256: str) -> Transcript:
+def _transcript(result: dict[str, Any], words: Sequence[Word], model: str, sha256: str) -> Transcript:
     return Transcript(
         language=result["language"],
         duration_s=result["duration_s"],
-        sentences=sentences_from_words([Word(*word) for word in result["words"]]),
+        sentences=sentences_from_words(words),
         source="whisper",
         model=model,
         audio_sha256=sha256,

@@ -11,7 +11,7 @@ import pytest
 from pipeline.errors import ParseError, RefusedError
 from pipeline.records import Sentence, Transcript
 from pipeline.transcript import make as making
-from pipeline.transcript.base import Progress, Word
+from pipeline.transcript.base import Progress, Recognition, Word
 
 SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 
@@ -27,6 +27,9 @@ class Scripted:
             progress(9.0)
         sentences = tuple(Sentence(n, n * 5.0, n * 5.0 + 4, text) for n, text in enumerate(self.texts))
         return Transcript(language or "en", 60.0, sentences, "whisper", "scripted", "00")
+
+    def recognise(self, audio: Path, *, language: str | None = None, progress: Progress | None = None) -> Recognition:
+        return Recognition(self.transcribe(audio, language=language, progress=progress), ())
 
     def hear(self, audio: Path, spans: Sequence[tuple[float, float]], language: str | None = None) -> list[list[Word]]:
         return [[Word(start, end, text) for text in self.texts] for start, end in spans]
