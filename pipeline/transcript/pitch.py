@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.insight.embed import Vectors
+from pipeline.insight.embed import DIMENSIONS, Embedder, Vectors
 from pipeline.records import Sentence
 from pipeline.resources import resource
 
@@ -103,6 +103,20 @@ def windows(sentences: Sequence[Sentence]) -> list[tuple[int, int]]:
 
 def text_of(sentences: Sequence[Sentence], window: tuple[int, int]) -> str:
     return " ".join(s.text for s in sentences[window[0] : window[1] + 1])
+
+
+def embedded(texts: Sequence[str], spans: Sequence[tuple[int, int]], embedder: Embedder) -> Vectors:
+    """Vectors of all windows: every second one is embedded, those between them get their neighbours' mean.
+
+    A window overlaps the ones beside it for the most part; one that does not is embedded too. Marking an hour of talk
+    costs half as much so, and the same reads are found (docs/transcripts.md).
+    """
+    own = [n for n in range(len(spans)) if n % 2 == 0 or n + 1 == len(spans) or spans[n - 1][1] < n]
+    vectors = np.zeros((len(spans), DIMENSIONS), dtype=np.float32)
+    vectors[own] = embedder.embed([texts[n] for n in own])
+    for n in set(range(len(spans))) - set(own):
+        vectors[n] = (vectors[n - 1] + vectors[n + 1]) / 2
+    return vectors
 
 
 def inputs(texts: Sequence[str], vectors: Vectors) -> Array:

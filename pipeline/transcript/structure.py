@@ -88,7 +88,7 @@ def mark(
     if embedder is not None:
         spans = pitch.windows(sentences)
         texts = [pitch.text_of(sentences, span) for span in spans]
-        vectors = embedder.embed(texts)
+        vectors = pitch.embedded(texts, spans, embedder)
         found += by_classifier(sentences, spans, pitch.Pitch.load().odds(texts, vectors))
         mine = repeat.windows(sentences, spans, vectors)
         found += [Marked(*span) for span in repeat.repeated(sentences, mine, earlier, length_s)]

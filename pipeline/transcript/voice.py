@@ -72,7 +72,7 @@ def pack(audio: Samples, speech: Sequence[tuple[float, float]]) -> Packed:
 def padded(speech: Sequence[tuple[float, float]], length: int) -> list[Span]:
     """Stretches of speech (seconds) as samples, each longer by 0.4 s on both sides where the pause allows."""
     pad = int(_PAD_S * SAMPLE_RATE)
-    bare = [(int(a * SAMPLE_RATE), int(b * SAMPLE_RATE)) for a, b in speech]
+    bare = [(round(a * SAMPLE_RATE), round(b * SAMPLE_RATE)) for a, b in speech]
     found: list[Span] = []
     for n, (start, end) in enumerate(bare):
         before = found[-1][1] if found else 0
