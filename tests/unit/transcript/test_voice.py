@@ -13,9 +13,7 @@ def test_the_same_windows_as_the_batched_pipelines() -> None:
     from faster_whisper.vad import VadOptions, collect_chunks, get_speech_timestamps
 
     audio = sound(next(e for e in demo() if e["silence_s"])["path"])
-    theirs = get_speech_timestamps(
-        audio, VadOptions(max_speech_duration_s=30, min_silence_duration_ms=MIN_SILENCE_MS)
-    )
+    theirs = get_speech_timestamps(audio, VadOptions(max_speech_duration_s=30, min_silence_duration_ms=MIN_SILENCE_MS))
     chunks, _ = collect_chunks(audio, theirs, max_duration=30)
     packed = pack(audio, speech_of(audio))
     assert list(packed.pieces) == [(t["start"], t["end"]) for t in theirs]
