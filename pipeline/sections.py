@@ -65,7 +65,13 @@ class AudioSettings(Section):
 class WhisperSettings(Section):
     model: str = Field(
         "auto",
-        description="auto (base on a CPU, large-v3-turbo on a GPU), a faster-whisper name, or a folder",
+        description="auto (by device and memory: base on a CPU, large-v3-turbo on a GPU), a faster-whisper name, or "
+        "a folder",
+    )
+    compute: str = Field(
+        "auto",
+        pattern=r"^[a-z0-9_]{3,20}$",
+        description="CTranslate2's compute type; auto is int8 on a CPU, float16 on a GPU, int8_float16 on a small one",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where Whisper runs")
     threads: Annotated[int, Field(ge=0)] = Field(0, description="CPU threads; 0 means the cores this process may use")
@@ -73,7 +79,9 @@ class WhisperSettings(Section):
         0, description="windows decoded together; 0 means 4 on a CPU, 16 on a GPU"
     )
     beam: Annotated[int, Field(ge=1, le=10)] = Field(5, description="beam size")
-    slots: Annotated[int, Field(ge=1)] = Field(1, description="episodes transcribed at a time")
+    slots: Annotated[int, Field(ge=1)] = Field(
+        1, description="episodes transcribed at a time, each by a process of its own that takes its part of the cores"
+    )
 
 
 class LlmSettings(Section):

