@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from pipeline.channel.ways import WAYS
 from pipeline.digest.explain import explanation
+from pipeline.digest.pool import Pool
 from pipeline.digest.select import SameIdea, Selection, select
 from pipeline.digest.taste import weighed
 from pipeline.digest.wishes import granted
 from pipeline.email import message
 from pipeline.email.render import Rendered, render
-from pipeline.insight import compare
 from pipeline.records import DigestIssue, DigestItem, Subscriber
 from pipeline.schedule import local_date, next_digest
 from pipeline.settings import Settings
-from pipeline.store import channels, digests, feedback, insights, links, matches, outbox, subscribers
-from pipeline.store.insights import Candidate
+from pipeline.store import channels, digests, feedback, insights, outbox, subscribers
 
 STALE = timedelta(hours=36)
 """A digest that could not be sent for so long is old news, also where the next one is days away."""
@@ -54,26 +53,17 @@ def compose(conn: Connection, who: Subscriber, settings: Settings, same_idea: Sa
     return Composed(issue, render(issue, who, settings), chosen)
 
 
-def settled(conn: Connection, found: Sequence[Candidate]) -> list[Candidate]:
-    """Candidates whose scores are dealt out anew by what a model said of them in pairs."""
-    wins = matches.between(conn, [c.insight.id for c in found])
-    scores = compare.settled({c.insight.id: c.insight.score for c in found}, wins)
-    games = compare.games_of(wins)
-    return [
-        replace(c, insight=replace(c.insight, score=scores[c.insight.id]), games=games.get(c.insight.id)) for c in found
-    ]
-
-
 def choose(
-    conn: Connection, who: Subscriber, settings: Settings, same_idea: SameIdea, now: datetime
+    conn: Connection, who: Subscriber, settings: Settings, same_idea: SameIdea, now: datetime, pool: Pool | None = None
 ) -> tuple[DigestIssue, Selection]:
-    """What `who` would get now, and how it came about. Changes nothing."""
+    """What `who` would get now, and how it came about. Changes nothing. `pool` is what a pass has read already."""
+    pool = pool or Pool(now)
     first = who.last_digest_date is None
     days = settings.digest.first_lookback_days if first else settings.digest.lookback_days
-    found = granted(settled(conn, insights.candidates(conn, now - timedelta(days=days), now)), who)
-    found = weighed(found, feedback.opinions(conn, who.id), settings.digest.floor)
-    judged = links.between(conn, [c.insight.id for c in found])
-    chosen = select(found, insights.had(conn, who.id), who.count, settings.digest.floor, same_idea, judged)
+    everything, judged = pool.read(conn, days)
+    found = weighed(granted(everything, who), feedback.opinions(conn, who.id), settings.digest.floor)
+    told = pool.remembered(same_idea)
+    chosen = select(found, insights.had(conn, who.id), who.count, settings.digest.floor, told, judged)
     n, episodes = len(chosen.chosen), len({c.insight.episode_id for c in found})
     thin = None
     if n < who.count:
@@ -107,7 +97,9 @@ def _items(conn: Connection, chosen: Selection) -> tuple[DigestItem, ...]:
     return tuple(items)
 
 
-def build(conn: Connection, who: Subscriber, settings: Settings, same_idea: SameIdea, now: datetime) -> int | None:
+def build(
+    conn: Connection, who: Subscriber, settings: Settings, same_idea: SameIdea, now: datetime, pool: Pool | None = None
+) -> int | None:
     """Freeze today's digest of `who` and queue its mail. None when there is one already, or nothing to send.
 
     Digest, items, ledger, outbox row, posts of channels and the next due time commit together, so a crash leaves all of
@@ -123,7 +115,7 @@ def build(conn: Connection, who: Subscriber, settings: Settings, same_idea: Same
         # It would go nowhere, and its insights would count as had.
         subscribers.schedule(conn, who.id, following)
         return None
-    issue, chosen = choose(conn, who, settings, same_idea, now)
+    issue, chosen = choose(conn, who, settings, same_idea, now, pool)
     if not issue.items:
         # Nothing new is no mail; the lookback of a first digest is kept until there is one to send.
         subscribers.schedule(conn, who.id, following)

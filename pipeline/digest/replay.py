@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 from sqlalchemy import Connection
 
-from pipeline.digest.compose import settled
+from pipeline.digest.pool import settled
 from pipeline.digest.select import SameIdea, Selection, select
 from pipeline.errors import UsageError
 from pipeline.records import Subscriber

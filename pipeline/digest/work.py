@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pipeline.channel.deliver import deliver_due
 from pipeline.clock import Clock
 from pipeline.digest.compose import build
+from pipeline.digest.pool import Pool
 from pipeline.email.bounce_box import collect_quietly
 from pipeline.email.delivery import Sent, send_due
 from pipeline.errors import DatabaseAwayError, PodsiftError, UsageError
@@ -36,11 +37,11 @@ def build_due(db: Database, settings: Settings, clock: Clock, *, all_: bool = Fa
     """Build every digest that is due (`all_`: of everybody). One person's failure stops nobody else's."""
     with db.begin() as conn:
         people = subscribers.listed(conn) if all_ else subscribers.due(conn, clock.now())
-    made = Built()
+    made, pool = Built(), Pool(clock.now())
     for who in people:
         try:
             with db.begin() as conn:
-                digest_id = build(conn, who, settings, same_reason, clock.now())
+                digest_id = build(conn, who, settings, same_reason, clock.now(), pool)
         except DatabaseAwayError:
             raise  # nobody's digest can be built now, and all stay due
         except PodsiftError as e:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Update, and_, bindparam, exists, func, insert, or_, select, update
 
 from pipeline.errors import NotFoundError, UsageError
 from pipeline.store.tables import mail_hold, outbox, subscriber
@@ -137,12 +138,24 @@ def claim(conn: Connection, now: datetime, owner: str, limit: int = 1, full: Col
 
 def apply(conn: Connection, move: Move, now: datetime) -> bool:
     """Compare-and-set of a held mail's state; False when it is not this sender's any more, or not wanted."""
+    statement = _moving(tuple(sorted(move.values)), len(move.before), move.still_wanted)
+    held = {"m_id": move.mail_id, "m_owner": move.owner} | {f"m_before{k}": b for k, b in enumerate(move.before)}
+    set_ = {f"v_{k}": v for k, v in move.values.items()} | {"v_state": move.state, "v_changed_at": now}
+    return conn.execute(statement, held | set_).rowcount == 1
+
+
+@lru_cache(maxsize=64)
+def _moving(names: tuple[str, ...], befores: int, still_wanted: bool) -> Update:
+    """The statement of a move, made once: making it costs more than running it, and each mail has two."""
     mine = update(outbox).where(
-        outbox.c.id == move.mail_id, outbox.c.owner == move.owner, outbox.c.state.in_(move.before)
+        outbox.c.id == bindparam("m_id"),
+        outbox.c.owner == bindparam("m_owner"),
+        or_(*(outbox.c.state == bindparam(f"m_before{k}") for k in range(befores))),
     )
-    if move.still_wanted:
+    if still_wanted:
         mine = mine.where(_wanted())
-    return conn.execute(mine.values(state=move.state, changed_at=now, **move.values)).rowcount == 1
+    changed = (*names, "state", "changed_at")
+    return mine.values({outbox.c[k]: bindparam(f"v_{k}", type_=outbox.c[k].type) for k in changed})
 
 
 def counts(conn: Connection) -> dict[str, int]:

@@ -1,0 +1,57 @@
+"""What the digests of one pass choose from: read once, compared once, however many people there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from pipeline.digest.select import SameIdea
+from pipeline.insight import compare
+from pipeline.store import insights, links, matches
+from pipeline.store.insights import Candidate, Vector
+from pipeline.store.links import Pairs
+
+REMEMBERED = 1_000_000
+"""Pairs of texts that are remembered; 150 MB at most, and a pass over a week's insights has a tenth of it."""
+
+
+def settled(conn: Connection, found: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates whose scores are dealt out anew by what a model said of them in pairs."""
+    wins = matches.between(conn, [c.insight.id for c in found])
+    scores = compare.settled({c.insight.id: c.insight.score for c in found}, wins)
+    games = compare.games_of(wins)
+    return [
+        replace(c, insight=replace(c.insight, score=scores[c.insight.id]), games=games.get(c.insight.id)) for c in found
+    ]
+
+
+class Pool:
+    """The candidates up to a moment, with what a judge said of them. For one pass."""
+
+    def __init__(self, now: datetime):
+        self._now = now
+        self._read: dict[int, tuple[list[Candidate], Pairs]] = {}
+        self._told: dict[tuple[str, str], str | None] = {}
+
+    def read(self, conn: Connection, days: int) -> tuple[list[Candidate], Pairs]:
+        """Candidates of the last `days`, and the decisive links of any of them."""
+        if days not in self._read:
+            found = settled(conn, insights.candidates(conn, self._now - timedelta(days=days), self._now))
+            self._read[days] = found, links.between(conn, [c.insight.id for c in found])
+        return self._read[days]
+
+    def remembered(self, same_idea: SameIdea) -> SameIdea:
+        """`same_idea`, asked once for each pair of texts."""
+        told = self._told
+
+        def same(a: str, a_vector: Vector | None, b: str, b_vector: Vector | None) -> str | None:
+            if (a, b) not in told:
+                if len(told) >= REMEMBERED:
+                    told.clear()
+                told[a, b] = same_idea(a, a_vector, b, b_vector)
+            return told[a, b]
+
+        return same
