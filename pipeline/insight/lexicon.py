@@ -86,6 +86,17 @@ VAGUE = _words("""
 """)
 """What they stand for is elsewhere."""
 
+EMPTY_NOUNS = _words("""
+    thing things something anything everything somebody someone anybody anyone one ones stuff way ways lot lots bit guy
+    guys part place kind kinds sort sorts case cases point points time times day example sense
+""")
+"""They stand for a subject that is named elsewhere."""
+
+HEDGES = _words("""
+    maybe perhaps apparently hopefully certainly sometimes probably possibly ideally hey literally
+""")
+"""A title that opens with one claims little."""
+
 PRESENT = _words("""
     is are am isn't aren't can can't cannot will won't should shouldn't must may might has hasn't have haven't do
     don't does doesn't needs need wants want means mean makes make takes take gets get gives give goes go comes
@@ -131,6 +142,26 @@ PAST = _words("""
     transformed treated waited walked wasted wore typed
 """)
 """Finite verbs in the past: stories."""
+
+NOUN_BEFORE = _words("""
+    the a an this these those my your our his her its their of in for with from by at on into about no any some
+    each every more less most first last next same new good bad big great real own other another such very too
+    much many few several all both single different whole certain better best hard long short or
+""")
+"""After one of these, a word that may be a noun or a verb is a noun."""
+
+AUXILIARIES = _words("""
+    is are am was were be been being isn't aren't wasn't weren't do does did don't doesn't didn't have has had
+    haven't hasn't hadn't can can't cannot could couldn't will won't would wouldn't should shouldn't must may
+    might
+""")
+"""They are verbs wherever they stand."""
+
+OPENERS = _words("""
+    that which who whom whose where what how why whether if when because while unless until although though
+    whereas once so whenever wherever whatever
+""")
+"""A clause of its own follows, with its own verb."""
 
 IMPERATIVES = _words("""
     give start stop fix hide ask build write make take keep let focus find learn avoid try think look watch

@@ -15,12 +15,12 @@ import numpy as np
 from pipeline.insight.embed import Embedder, Vectors
 from pipeline.insight.features import lead, text_of
 from pipeline.insight.injected import to_a_machine
-from pipeline.insight.lexicon import ANSWERS, CONNECTIVES, PRONOUNS
+from pipeline.insight.lexicon import ANSWERS, CONNECTIVES, PRONOUNS, STOP
 from pipeline.insight.passage import passages, runs, words
 from pipeline.insight.prove import proven
 from pipeline.insight.rank import Ranker
 from pipeline.insight.relate import near_verbatim
-from pipeline.insight.title import title_of
+from pipeline.insight.title import claim, title_of
 from pipeline.records import Dropped, EpisodeContext, Findings, InsightDraft, Origin, Passage, Sentence, Transcript
 
 MIN_WORDS = 25
@@ -32,6 +32,10 @@ FLOOR = 0.08
 REACH = 2
 """An excerpt may begin so many sentences before its passage, or end after it, when that makes it whole."""
 TRIED = 3 * MOST
+READ = 6
+"""Excerpts of a passage that the ranker reads again."""
+GOOD_TITLE = 4.5
+"""What `claim` gives a title that reads like a claim."""
 ALIKE = 0.72
 """Two insights of one episode whose cosine is higher are told twice."""
 
@@ -39,16 +43,46 @@ _BRACKETED = re.compile(r"\\?[\[(](?:laugh\w*|unintelligible|inaudible|crosstalk
 _BACKWARD = re.compile(
     r"^(?:the (?:other|second|third|same|latter|next|last)|another|one of (?:them|those|these)|for example|"
     r"for instance|like i said|as i said|in that case|at that point|after that|same|both|such|not|"
-    r"my (?:answer|point)|now back|now, back|thank|thanks|welcome)\b",
+    r"my (?:answer|point)|first of all|second|secondly|thirdly|number (?:two|three)|(?:two|three|four),|now back|"
+    r"now, back|thank|thanks|welcome)\b",
     re.IGNORECASE,
 )
+_ADDRESSED = re.compile(
+    r"\b(?:(?:as|like) (?:you|we|i) (?:said|mentioned|say|were saying|talked)|you (?:just )?(?:said|asked|mentioned)|"
+    r"(?:your|good|great) question|we are talking about|i don't know|thank you|this (?:show|podcast|episode))\b",
+    re.IGNORECASE,
+)
+"""Said to the other one in the room."""
 _LOUD = re.compile(r"<\s*[a-z/!]|\]\(|\b[a-z][a-z0-9+.-]*://|\b(?:javascript|mailto|data):\S|\bwww\.|\S@\S+\.\w", re.I)
 """Markup, a link or an address: nobody says it, and no mail carries it."""
+_CUT_OFF = ("-", "—", "–", ",", ":")
 _OPEN_ENDS = ("...", "…", "-", "—", ",", ";", ":")
 _MENDED = 0.8
 """What a start costs that only has to be read past: "So", "And" before a whole sentence."""
 _FRAGMENT = 3
 """A first or last sentence of so few words ("Not once.", "A shelf.") belongs to its neighbours."""
+_VAGUELY = 0.75
+"""What a start costs whose first sentence speaks of an "it" that it does not name."""
+_EARLY = 7
+_STANDS_FOR = frozenset(
+    (
+        "it",
+        "it's",
+        "its",
+        "it'll",
+        "them",
+        "they",
+        "they're",
+        "their",
+        "he",
+        "she",
+        "his",
+        "her",
+        "this",
+        "these",
+        "those",
+    )
+)
 _DANGLING = 0.55
 """What a start costs that points to something before it: "It", "That's why", "Yeah"."""
 
@@ -85,20 +119,35 @@ class SelectingWriter:
         return Findings(self.origin, ranked, kept, (*dropped, *unproven))
 
     def _excerpts(self, best: Sequence[Passage], transcript: Transcript, episode: Vectors) -> list[_Excerpt]:
-        """For each passage its possible excerpts, each scored by itself and weighed by how well it stands alone."""
-        spans = [(p, span) for p in best for span in possible(p, transcript)]
-        distinct = sorted({(span.first, span.last) for _, span in spans})
+        """For each passage the excerpts that read best, each scored by itself and weighed by how well it reads."""
+        spans = [(p, span, reads) for p in best for span, reads in readable(p, transcript)]
+        distinct = sorted({(span.first, span.last) for _, span, _ in spans})
         bare = [Passage(first, last) for first, last in distinct]
         vectors = self._ranker.vectors(bare, transcript, self._embedder)
         scored = self._ranker.scored(bare, transcript, vectors, episode)
         at = {(p.first, p.last): i for i, p in enumerate(bare)}
         found = []
-        for passage, span in spans:
+        for passage, span, reads in spans:
             i = at[span.first, span.last]
-            score = 0.5 * (passage.score + scored[i].score)
-            worth = score * standing(span, transcript)
+            worth = 0.5 * (passage.score + scored[i].score) * reads
             found.append(_Excerpt(Passage(span.first, span.last, round(worth, 6)), worth, vectors[i]))
         return found
+
+
+def readable(passage: Passage, transcript: Transcript) -> list[tuple[Passage, float]]:
+    """The passage's READ excerpts that stand alone best and have the best titles, each with that as 0..1."""
+    found = []
+    for span in possible(passage, transcript):
+        reads = standing(span, transcript)
+        if reads:
+            found.append((span, reads * titled(span, transcript)))
+    return sorted(found, key=lambda f: (-f[1], f[0].first, f[0].last))[:READ]
+
+
+def titled(span: Passage, transcript: Transcript) -> float:
+    """How much an excerpt's title reads like a claim, 0.4..1: what has none is seldom worth a mail."""
+    sentences = [sentence.text for sentence in transcript.sentences[span.first : span.last + 1]]
+    return 0.4 + 0.6 * min(1.0, max(0.0, claim(sentences) / GOOD_TITLE))
 
 
 def possible(passage: Passage, transcript: Transcript) -> Iterator[Passage]:
@@ -131,7 +180,10 @@ def standing(span: Passage, transcript: Transcript) -> float:
     factor *= 0.85 if inside[0].text.rstrip().endswith("?") else 1.0
     factor *= 0.85 ** sum(words(sentence.text) <= _FRAGMENT for sentence in (inside[0], inside[-1]))
     text = " ".join(sentence.text for sentence in inside)
-    factor *= 0.85 ** len(_BRACKETED.findall(text))
+    factor *= 0.7 ** len(_BRACKETED.findall(text))
+    factor *= 0.75 ** len(_ADDRESSED.findall(text))
+    # Half of what somebody is quoted with.
+    factor *= 0.75 if text.count('"') % 2 or text.count("“") != text.count("”") else 1.0
     if _LOUD.search(text) or any(to_a_machine(sentence.text) for sentence in inside):
         return 0.0
     size = words(text)
@@ -147,20 +199,33 @@ def _start(sentence: Sentence) -> float:
     if first in ANSWERS:
         return _DANGLING
     if _BACKWARD.match(text):
-        return 0.75
+        return 0.7
     if first in PRONOUNS:
         return _DANGLING
     if first in CONNECTIVES:
         after = lead(rest)
         return _DANGLING if after in PRONOUNS or after in ANSWERS or after in CONNECTIVES else _MENDED
-    return 1.0
+    return _VAGUELY if _points_back(text) else 1.0
+
+
+def _points_back(text: str) -> bool:
+    """Whether "it", "them" or "those" comes before anything that it could stand for: "I think it's the same"."""
+    for word in text.split()[:_EARLY]:
+        plain = lead(word)
+        if plain in _STANDS_FOR:
+            return True
+        if plain and plain not in STOP:
+            return False
+    return False
 
 
 def _end(sentence: Sentence) -> float:
     text = sentence.text.rstrip().rstrip("\"”’')")
     if text.endswith("?"):
         return 0.6
-    return 0.75 if text.endswith(_OPEN_ENDS) else 1.0 if text.endswith((".", "!", "。", "！")) else 0.85
+    if text.endswith(_CUT_OFF):
+        return 0.3
+    return 0.65 if text.endswith(_OPEN_ENDS) else 1.0 if text.endswith((".", "!", "。", "！")) else 0.85
 
 
 def choose(excerpts: Sequence[_Excerpt], transcript: Transcript) -> tuple[list[_Excerpt], list[Dropped]]:

@@ -1,17 +1,20 @@
 """Makes a title of at most 12 words out of a passage's own words: its clause that reads most like a claim.
 
-A title is always a run of neighbouring words of one sentence; only what leads it (fillers, "I think that", "And so") is
-left off. So it cannot say what nobody said, and `prove` holds by construction.
+A title is always a run of the words of one sentence; only what leads it (fillers, "I think that", "And so") and asides
+between commas ("you know") are left off. So it cannot say what nobody said, and `prove` holds by construction.
 """
 
 from __future__ import annotations
 
+import html
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pipeline.insight import lexicon
+from pipeline.insight.clause import is_verb, left_open, main_verb
 from pipeline.insight.features import content_words
 from pipeline.insight.numbers import numbers
 
@@ -31,14 +34,43 @@ _LEADS = re.compile(
     re.IGNORECASE,
 )
 _CUTS = {
-    "and": 0.9, "but": 0.9, "so": 0.9, "because": 0.9, "which": 0.9, "where": 0.9, "while": 0.9, "although": 0.9,
-    "though": 0.9, "whereas": 0.9, "since": 1.4, "as": 1.4, "for": 1.4, "with": 1.4, "in": 1.4, "on": 1.4, "at": 1.4,
-    "from": 1.4, "into": 1.4, "by": 1.4, "before": 1.4, "after": 1.4, "over": 1.4, "about": 1.4, "through": 1.4,
+    "and": 0.9, "but": 0.6, "so": 0.6, "because": 0.5, "which": 0.6, "where": 0.9, "while": 0.9, "although": 0.9,
+    "though": 0.9, "whereas": 0.9, "since": 1.4, "in": 1.8, "on": 1.8, "at": 1.8, "before": 1.6, "after": 1.6,
+    "through": 1.8, "when": 1.2,
 }  # fmt: skip
 """What a long clause may be cut before, and what that costs it. Never before that, than, if, unless, until, without or
 only: the rest would say something else."""
+_PLACES = frozenset(("in", "on", "at", "before", "after", "through", "since"))
 _CONDITIONS = frozenset(("if", "unless", "until", "without", "except", "only", "than"))
-_CONTRACTED = re.compile(r"^(?:we|you|i|it|that|he|she|they|there|what|who|people)['’](?:re|s|ve|ll|d|m)$")
+_ASIDE = re.compile(
+    r",? (?:you know|i think|i mean|i guess|i believe|i would say|it turns out|of course|in my opinion|if you will|"
+    r"so to speak|as you know|as i said|obviously|basically|essentially|honestly),(?= )",
+    re.IGNORECASE,
+)
+"""Said between commas; without it the sentence says the same."""
+_GERUND_TAIL = re.compile(r", (?:and|or|so) \w+ing\b(?!.*,)")
+_TRAIL = re.compile(
+    r",? (?:obviously|essentially|honestly|basically|anyway|anyways|you know|for sure|and so on|right)[,.]?$", re.I
+)
+_THEN = re.compile(r", then\b", re.IGNORECASE)
+_HALVES = frozenset((("the", "more"), ("the", "less"), ("even", "though"), ("even", "if")))
+_STUMBLES = frozenset(
+    (
+        ("that", "if"),
+        ("that", "when"),
+        ("is", "if"),
+        ("is", "when"),
+        ("is", "is"),
+        ("the", "the"),
+        ("to", "to"),
+        ("that", "that"),
+        ("a", "a"),
+        ("and", "so"),
+        ("is", "like"),
+        ("was", "like"),
+        ("of", "like"),
+    )
+)
 _EMPTY = re.compile(
     r"\b(?:thank|thanks|welcome|podcast|episode|sponsor|listeners|question|talk about|talking about|great to|"
     r"interesting|awesome|cool|laugh\w*|you know|kind of|sort of|i mean|i guess|i don't know|i'm not sure|"
@@ -88,7 +120,7 @@ def _best(sentences: Sequence[str]) -> tuple[float, str]:
 
 def _candidates(sentence: str) -> list[_Candidate]:
     """Every run of up to 12 words that begins at a clause and ends where it may be cut."""
-    words = _DASH.sub("; ", _BRACKETS.sub(" ", sentence)).split()
+    words = _ASIDE.sub("", _DASH.sub("; ", _BRACKETS.sub(" ", html.unescape(sentence)))).split()
     asks = sentence.rstrip().endswith("?")
     found: dict[tuple[str, ...], _Candidate] = {}
     for start, start_cost in _starts(words):
@@ -97,13 +129,21 @@ def _candidates(sentence: str) -> list[_Candidate]:
             closed = end == len(rest) or rest[end - 1][-1] in ",;:.…"
             if not closed and (end < MIN_WORDS or rest[end].lower() not in _CUTS):
                 continue
-            if end < len(rest) and rest[end].lower() in _CONDITIONS:
+            if end < len(rest) and (rest[end].lower() in _CONDITIONS or _hangs(rest[:end], rest[end])):
                 continue
             end_cost = 0.0 if end == len(rest) else 0.3 if closed else _CUTS[rest[end].lower()]
             run = tuple(rest[:end])
             if run not in found or found[run].cost > start_cost + end_cost:
                 found[run] = _Candidate(run, start_cost + end_cost, not start, asks)
     return list(found.values())
+
+
+def _hangs(words: Sequence[str], following: str) -> bool:
+    """Whether the last word waits for the place that follows: "by looking | at", "well understood | in"."""
+    last = re.sub(r"[^\w'’-]", "", words[-1]).lower()
+    return following.lower() in _PLACES and (
+        last.endswith(("ing", "ed", "ly")) or last in lexicon.PRESENT or last in lexicon.PAST or len(words) < 6
+    )
 
 
 def _starts(words: Sequence[str]) -> list[tuple[int, float]]:
@@ -134,57 +174,90 @@ def _starts(words: Sequence[str]) -> list[tuple[int, float]]:
 
 def _rate(candidate: _Candidate, counts: Counter[str]) -> float:
     plain = [re.sub(r"[^\w'’-]", "", word).lower().replace("’", "'") for word in candidate.words]
-    plain = [word for word in plain if word]
+    kept = [i for i, word in enumerate(plain) if word]
+    raw = [candidate.words[i] for i in kept]
+    plain = [plain[i] for i in kept]
     if len(plain) < 2:
         return -9.0
     first, last = plain[0], plain[-1]
-    content = {word for word in plain if word not in lexicon.STOP}
-    verbs = [
-        i
-        for i, word in enumerate(plain)
-        if (word in lexicon.PRESENT or word in lexicon.PAST or _CONTRACTED.match(word))
-        and (not i or plain[i - 1] not in lexicon.RELATIVE)
-    ]
-    imperative = candidate.opens and first in lexicon.IMPERATIVES and plain[1] not in ("of", "to", "and")
-    claims = imperative or bool(verbs and verbs[0] > 0) or bool(_CONTRACTED.match(first))
-    value = 1.2 if claims else -2.0
+    verb = main_verb(plain)
+    return (
+        _grammar(candidate, raw, plain, verb)
+        + _substance(plain, verb, counts)
+        - candidate.cost
+        - (2.5 if last in lexicon.LOOSE_ENDS else 0.0)
+        - (2.0 if candidate.asks else 0.0)
+        - 1.0 * len(_EMPTY.findall(" ".join(plain)))
+        - 0.3 * max(0, 6 - len(plain))
+        - (1.0 if first in lexicon.PERSONAL else 0.0)
+    )
+
+
+def _grammar(candidate: _Candidate, raw: Sequence[str], plain: Sequence[str], verb: int | None) -> float:
+    """What a reader would stumble over: no verb, a clause left open, a list before the verb, half a quotation."""
+    first = plain[0]
+    imperative = candidate.opens and first in lexicon.IMPERATIVES and plain[1] not in ("of", "to", "and", "is", "are")
+    contracted = verb == 0 and "'" in first
+    claims = imperative or contracted or (verb is not None and verb > 0)
+    value = 1.2 if claims else -2.5
     value += 0.3 if imperative else 0.0
-    value += 2.0 * len(content) / len(plain) if len(content) >= 2 else -0.8
-    # Central: its words return in the passage.
-    value += 0.6 * min(4, sum(counts[word] > 1 for word in content)) + 0.3 * min(len(content), 7)
-    value += 0.35 * min(2, sum(word in lexicon.CLAIM for word in plain))
-    # A rule stands in the present, a story in the past.
-    value += 0.5 if any(plain[i] in lexicon.PRESENT for i in verbs[:1]) else -0.4
-    value -= 0.3 * max(0, 6 - len(plain))
-    value -= 1.6 if first in lexicon.VAGUE or first in lexicon.CONNECTIVES else 0.0
-    value -= 0.3 * sum(word in lexicon.VAGUE for word in plain[1:])
-    value -= 1.0 if first in lexicon.PERSONAL else 0.0
-    value -= 0.8 if first in lexicon.PREPOSITIONS or (first.endswith("ing") and not first.endswith("thing")) else 0.0
-    if first in lexicon.SUBORDINATE or plain[:2] in (
-        ["the", "more"],
-        ["the", "less"],
-        ["even", "though"],
-        ["even", "if"],
-    ):
-        value -= 0.0 if _goes_on(candidate.words, verbs) else 4.0
-    value -= candidate.cost
-    value -= 2.5 if last in lexicon.LOOSE_ENDS else 0.0
-    value -= 2.0 if candidate.asks else 0.0
-    value -= 1.0 * len(_EMPTY.findall(" ".join(plain)))
-    value -= 1.0 if candidate.words[-1].endswith(("...", "…", "-")) else 0.0
-    value -= 1.0 if any(word[-1] in ".…!?:" for word in candidate.words[:-1]) else 0.0
-    value -= 0.4 * sum(word in lexicon.TALK for word in plain)
+    if verb and not imperative:
+        # "Very reliable, that ran", "Having done it, so we know": what stands before the verb is no subject.
+        commas = sum(word.endswith((",", ";", ":")) for word in raw[:verb])
+        conditional = first in lexicon.SUBORDINATE or _CONDITION.match(" ".join(plain[:2])) is not None
+        value -= 0.0 if not commas or conditional else 2.5
+        # A rule stands in the present, a story in the past.
+        value += 0.5 if plain[verb] in lexicon.PRESENT or "'" in plain[verb] else -0.5
+    value -= 3.0 if left_open(plain) else 0.0
+    value -= 1.0 if first in lexicon.HEDGES else 0.0
+    value -= 1.0 if plain[1] in lexicon.VAGUE and (first.endswith("ly") or first in lexicon.HEDGES) else 0.0
+    # "X is stronger, then Y is": the rest of "because" or "if".
+    value -= 2.5 if _THEN.search(" ".join(raw)) and first not in lexicon.SUBORDINATE else 0.0
+    value -= 1.5 if _GERUND_TAIL.search(" ".join(raw)) else 0.0
+    value -= 1.2 if first in lexicon.PREPOSITIONS else 0.0
+    value -= 0.5 if first.endswith("ing") and not first.endswith("thing") else 0.0
+    if first in lexicon.SUBORDINATE or tuple(plain[:2]) in _HALVES:
+        value -= 0.0 if _goes_on(raw, plain) else 4.0
+    value -= 1.0 if raw[-1].endswith(("...", "…", "-")) else 0.0
+    value -= 1.0 if any(word[-1] in ".…!?:;" for word in raw[:-1]) else 0.0
+    whole = " ".join(raw)
+    value -= 1.5 if whole.count('"') % 2 or whole.count("“") != whole.count("”") else 0.0
+    value -= 1.5 * sum((one, two) in _STUMBLES for one, two in pairwise(plain))
     return value
 
 
-def _goes_on(words: Sequence[str], verbs: Sequence[int]) -> bool:
+def _substance(plain: Sequence[str], verb: int | None, counts: Counter[str]) -> float:
+    """How much the words say by themselves, and say of what the passage is about."""
+    first = plain[0]
+    content = {word for word in plain if word not in lexicon.STOP and word not in lexicon.EMPTY_NOUNS}
+    value = 2.0 * len(content) / len(plain) if len(content) >= 2 else -0.8
+    # Central: its words return in the passage.
+    value += 0.5 * min(4, sum(counts[word] > 1 for word in content)) + 0.3 * min(len(content), 7)
+    value += 0.35 * min(2, sum(word in lexicon.CLAIM for word in plain))
+    value -= 2.2 if first in lexicon.VAGUE else 1.6 if first in lexicon.CONNECTIVES else 0.0
+    value -= 0.5 * sum(word in lexicon.VAGUE and word != "that" for word in plain[1:])
+    value -= 0.5 * sum(word in lexicon.EMPTY_NOUNS for word in plain)
+    value -= 0.4 * sum(word in lexicon.PERSONAL for word in plain[1:])
+    value -= 0.4 * sum(word in lexicon.TALK for word in plain)
+    # The subject names something: "Storage is", not "We have".
+    subject = set(plain[: verb or 0]) & content
+    value += 0.5 if subject else 0.0
+    return value
+
+
+def _goes_on(raw: Sequence[str], plain: Sequence[str]) -> bool:
     """Whether a main clause follows: "When the job is old, we refuse new ones"."""
-    comma = next((i for i, word in enumerate(words) if word.endswith(",")), len(words))
-    return comma >= 2 and any(verb > comma for verb in verbs)
+    comma = next((i for i, word in enumerate(raw) if word.endswith(",")), len(raw))
+    if comma < len(raw):
+        rest = plain[comma + 1 :]
+        return comma >= 2 and main_verb(rest) is not None and any(is_verb(plain, i) for i in range(1, comma + 1))
+    # "What we need is time", "How you measure matters"
+    verbs = [i for i in range(1, len(plain)) if is_verb(plain, i) and not is_verb(plain, i - 1)]
+    return plain[0] in ("what", "how", "why", "where") and len(verbs) > 1
 
 
 def _finish(words: Sequence[str]) -> str:
-    text = " ".join(words).strip().strip('"“”').rstrip(" ,;:.…!-–—").lstrip(" ,;:.…-–—")
+    text = _TRAIL.sub("", " ".join(words).strip()).strip('"“”').rstrip(" ,;:.…!-–—").lstrip(" ,;:.…-–—")
     if text.count('"') % 2 or text.count("“") != text.count("”"):
         text = re.sub(r'["“”]', "", text)
     return text[:1].upper() + text[1:]

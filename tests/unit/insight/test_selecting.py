@@ -13,7 +13,17 @@ from pipeline.insight.find import findings_json
 from pipeline.insight.passage import words
 from pipeline.insight.prove import prove
 from pipeline.insight.rank import Ranker
-from pipeline.insight.selecting import MAX_WORDS, MIN_WORDS, MOST, SelectingWriter, possible, standing
+from pipeline.insight.selecting import (
+    MAX_WORDS,
+    MIN_WORDS,
+    MOST,
+    READ,
+    SelectingWriter,
+    possible,
+    readable,
+    standing,
+    titled,
+)
 from pipeline.records import EpisodeContext, Findings, Passage, Sentence, Transcript
 from pipeline.resources import resource
 
@@ -158,3 +168,29 @@ def test_excerpts_are_whole_sentences_of_25_to_70_words_around_their_passage() -
     assert (2, 4) in spans
     assert all(2 <= last - first + 1 <= 4 for first, last in spans)
     assert (1, 3) not in spans
+
+
+def test_half_a_sentence_half_a_quotation_and_an_it_from_before_stand_less_well() -> None:
+    rest = "the age of the oldest job tells how late you are, and that is all that a customer feels in the end of a day"
+    worth = {
+        text: standing(Passage(1, 1), Transcript("en", 9.0, (line(0, "Hm."), line(1, text)), "whisper"))
+        for text in (f"Honestly {rest}.", f"I think it's {rest}.", f"Honestly {rest} --", f'Honestly {rest}."')
+    }
+    whole, pointing, cut, half = worth.values()
+    assert whole > pointing > cut
+    assert whole > half
+
+
+def test_of_a_passages_excerpts_the_ones_with_a_claim_are_read() -> None:
+    said = (
+        "We were at that place for a while and I had this thing with somebody there, you know, and it was fun.",
+        "The age of the oldest job tells a customer more than the length of the queue.",
+        "Teams measure what is easy to count, and then they wonder why nobody is happy with the numbers.",
+        "And then there were some of those other ones that we were going to, you know, do something about, but...",
+    )
+    transcript = Transcript("en", 60.0, tuple(line(i, text) for i, text in enumerate(said)), "whisper")
+    found = readable(Passage(0, 3), transcript)
+    assert 1 <= len(found) <= READ
+    assert found[0][0].last == 2
+    assert titled(Passage(1, 2), transcript) > titled(Passage(3, 3), transcript)
+    assert [reads for _, reads in found] == sorted((reads for _, reads in found), reverse=True)
