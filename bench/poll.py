@@ -28,6 +28,8 @@ from typing import Any
 HOSTS = 250
 """Addresses that the feeds are spread over, as a host is given two connections at most."""
 LATENCY_S = 0.02
+SET_UP = "set up"
+"""Making the database and adding the feeds, in a process of its own, as both programs do it once."""
 PHASES = ("first", "unchanged", "changed")
 SAMPLE_S = 0.1
 ROOT = Path(__file__).resolve().parents[1]
@@ -126,11 +128,14 @@ def ours(folder: Path, phase: str, urls: list[str]) -> dict[str, Any]:
     settings, clock = load(environ=environ), SystemClock()
     db = open_database(settings)
     with db.begin() as conn:
-        if phase == "first":
+        if phase == SET_UP:
             for url in urls:
                 feeds.add(conn, url, clock.now())
         else:
             conn.execute(feed.update().values(next_poll_at=None))
+    if phase == SET_UP:
+        db.close()
+        return {}
     began, cpu = time.perf_counter(), cpu_s()
     polled = poll_due(db, settings, clock)
     result = {"seconds": time.perf_counter() - began, "cpu": cpu_s() - cpu}
@@ -145,9 +150,11 @@ def peer(folder: Path, phase: str, urls: list[str], workers: int) -> dict[str, A
     from reader import make_reader  # type: ignore[import-not-found, unused-ignore]
 
     reader = make_reader(str(folder / "reader.sqlite"))
-    if phase == "first":
+    if phase == SET_UP:
         for url in urls:
             reader.add_feed(url)
+        reader.close()
+        return {}
     began, cpu = time.perf_counter(), cpu_s()
     values = [r.value for r in reader.update_feeds_iter(scheduled=False, workers=workers)]
     result = {"seconds": time.perf_counter() - began, "cpu": cpu_s() - cpu}
@@ -275,7 +282,7 @@ def compare(args: argparse.Namespace) -> None:
             for folder in (work / "podsift", work / "reader"):
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
-            for phase in args.phases:
+            for phase in (SET_UP, *args.phases):
                 switch(args.port, int(phase == "changed"))
                 rest = [phase, str(args.feeds), str(args.port)]
                 mine = [sys.executable, "-P", __file__, "ours", str(work / "podsift"), *rest]
@@ -294,6 +301,8 @@ def compare(args: argparse.Namespace) -> None:
                     todo.append(("reader", theirs))
                 for who, command in todo if turn % 2 == 0 else reversed(todo):
                     row = {"phase": phase, "who": who, "turn": turn} | measured(command)
+                    if phase == SET_UP:
+                        continue
                     rows.append(row)
                     print(json.dumps(row), flush=True)
     print(table(rows, args.feeds))

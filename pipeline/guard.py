@@ -94,7 +94,8 @@ def checked_addresses(host: str, port: int, allow_hosts: Iterable[str]) -> list[
         for address in addresses:
             why = refusal(address)
             if why:
-                raise Refusal(f"{host} is not reached: {why}; list it in feed.allow_hosts to permit it")
+                where = "" if address == host else f"{host} is not reached: "
+                raise Refusal(f"{where}{why}; list it in feed.allow_hosts to permit it")
     return addresses[:MOST_ADDRESSES]
 
 

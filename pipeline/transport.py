@@ -120,5 +120,6 @@ def raise_for_status(url: str, response: httpx.Response) -> None:
         raise GoneError(f"{redact(url)} is not there", why=why)
     if status in (408, 425, 429) or status >= 500:
         wait = retry_after(response.headers.get("retry-after"), response.headers.get("date"))
+        why += f" and asks to wait {wait / 60:.0f} minutes" if wait else ""
         raise FetchError(f"{redact(url)} is not to be had now", why=why, retry_after_s=wait)
     raise PermanentError(f"{redact(url)} is refused to us", why=why)

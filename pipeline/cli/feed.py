@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import click
 from pipeline.cli.feed_add import add
 from pipeline.cli.feed_opml import export, import_
 from pipeline.cli.feed_rules import rekey, set_, tag
-from pipeline.cli.shared import App, json_option, print_json, print_row, print_rows
-from pipeline.feed.filters import described
-from pipeline.store import feeds, polls, twins
+from pipeline.cli.feed_show import list_, log, show
+from pipeline.cli.shared import App, print_json
+from pipeline.store import feeds
 
 
 @click.group()
@@ -20,7 +21,7 @@ def feed() -> None:
     """The shows to follow."""
 
 
-for command in (add, import_, export, set_, tag, rekey):
+for command in (add, import_, export, set_, tag, rekey, list_, show, log):
     feed.add_command(command)
 
 
@@ -36,54 +37,6 @@ def parse(path: Path, base_url: str, as_json: bool) -> None:
     print_json(feed_json(parse_feed(path.read_bytes(), base_url)))
 
 
-@feed.command("list")
-@click.option("--tag", "tag_name", help="Only feeds with this tag.")
-@json_option
-@click.pass_obj
-def list_(app: App, tag_name: str | None, as_json: bool) -> None:
-    """Every feed with its state; `twin of` names the first feed of the same show."""
-    with app.database() as db, db.begin() as conn:
-        rows = feeds.listed(conn, tag_name.strip().lower() if tag_name else None)
-        same = twins.twins(conn) if len(rows) > 1 or tag_name else {}
-    for row in rows:
-        row["twin_of"] = same.get(row["id"])
-    shown = rows if as_json else [r | {"tags": ", ".join(r["tags"])} for r in rows]
-    columns = ("id", "title", "state", "episodes", "tags", "twin_of", "last_ok_at", "next_poll_at", "error")
-    print_rows(shown, columns, "No feeds yet. Add one: podsift feed add URL", as_json)
-
-
-@feed.command()
-@click.argument("name")
-@json_option
-@click.pass_obj
-def show(app: App, name: str, as_json: bool) -> None:
-    """One feed, by id, address or title."""
-    with app.database() as db, db.begin() as conn:
-        row = feeds.find(conn, name)
-        row["tags"] = feeds.tags_of(conn, row["id"]).get(row["id"], [])
-        row["twin_of"] = twins.twins(conn).get(row["id"])
-        rules = feeds.rules(conn, row["id"])
-    if not as_json:
-        row |= {"filters": described(rules.filters), "tags": ", ".join(row["tags"])}
-        row["persons"] = ", ".join(p["name"] for p in row["persons"] or ())
-    print_row(row, as_json)
-
-
-@feed.command()
-@click.argument("name", required=False)
-@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many polls.")
-@json_option
-@click.pass_obj
-def log(app: App, name: str | None, limit: int, as_json: bool) -> None:
-    """The last polls, of one feed or of all."""
-    with app.database() as db, db.begin() as conn:
-        rows = polls.recent(conn, feeds.find(conn, name)["id"] if name else None, limit)
-    for row in rows:
-        row["seconds"] = None if row["seconds"] is None else round(row["seconds"], 3)
-    columns = ("at", "show", "status", "bytes", "seconds", "new", "changed", "why")
-    print_rows(rows, columns, "Not polled yet.", as_json)
-
-
 @feed.command()
 @click.argument("names", nargs=-1)
 @click.pass_obj
@@ -96,11 +49,15 @@ def refresh(app: App, names: tuple[str, ...]) -> int:
             ids = [feeds.find(conn, n)["id"] for n in names] or [
                 r["id"] for r in feeds.listed(conn) if r["state"] == "active"
             ]
-        results = poll(db, app.settings, app.clock, ids)
+        results = poll(db, app.settings, app.clock, ids, progress=_count if sys.stderr.isatty() else None)
     for r in results:
         click.echo(f"feed {r.feed_id}: {r.title or ''}: {r.error or r.why}")
     bad = sum(1 for r in results if r.error)
     return 0 if not bad else 1 if bad == len(results) else 5
+
+
+def _count(done: int, of: int) -> None:
+    click.echo(f"\r{done} of {of} polled" + ("\n" if done == of else ""), err=True, nl=False)
 
 
 @feed.command()

@@ -144,8 +144,9 @@ def _follow(app: App, db: Database, shown: str, sealed: str | None, wish: Wish) 
 
 
 def _tell(p: Preview, rules: FeedRules) -> None:
-    click.echo(f"{p.title or 'a feed without a title'}: {p.episodes} episodes")
-    click.echo(f"  would process now: {p.now}, about {p.now_s / 3600:.1f} hours of audio")
+    click.echo(f"{p.title or 'a feed without a title'}: {p.episodes or 'no'} episodes" + _without(p))
+    if p.episodes:
+        click.echo(f"  would process now: {p.now}, about {p.now_s / 3600:.1f} hours of audio")
     if p.past:
         click.echo(
             f"  would process of its past: {p.past}, about {p.past_s / 3600:.1f} hours, behind fresh ones and out of "
@@ -157,3 +158,11 @@ def _tell(p: Preview, rules: FeedRules) -> None:
         click.echo(f"  not now: {n}, {reason}")
     if described_rules(rules):
         click.echo(f"  rules: {described_rules(rules)}")
+    if p.episodes and not p.now and not p.past:
+        click.echo(
+            "  new episodes will be processed as they come; --backfill last:3 takes in the newest three of these too"
+        )
+
+
+def _without(p: Preview) -> str:
+    return "" if p.episodes else " with audio; what comes later will be processed"

@@ -6,9 +6,14 @@ title. It hangs on feedparser's private mixin; the version is pinned and a test 
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from feedparser import api, mixin
+
+log = logging.getLogger(__name__)
 
 URIS = (
     "https://podcastindex.org/namespace/1.0",
@@ -65,6 +70,24 @@ class PodcastHandlers:
             self._end_item()
 
 
+def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The handler of one element, whose trouble stays its own: feedparser's would end the reading of the whole feed.
+
+    A fuzzer found it: a `psc:chapter` outside of `psc:chapters` is a KeyError, one that starts at `:` a TypeError.
+    AttributeError is feedparser's own sign that it has no handler.
+    """
+
+    @wraps(handler)
+    def call(self: Any, *args: Any) -> Any:
+        try:
+            return handler(self, *args)
+        except (LookupError, TypeError, ValueError, ArithmeticError) as e:
+            log.warning("%s is left out: %s: %s", handler.__name__.strip("_"), type(e).__name__, e)
+
+    call.guarded = True  # type: ignore[attr-defined]
+    return call
+
+
 def register() -> None:
     """Teach feedparser the namespace; harmless when done again."""
     for uri in URIS:
@@ -74,3 +97,6 @@ def register() -> None:
         for name, handler in vars(PodcastHandlers).items():
             if name.startswith(("_start_", "_end_")):
                 setattr(parser, name, handler)
+        for name in dir(parser):
+            if name.startswith(("_start_", "_end_")) and not hasattr(getattr(parser, name), "guarded"):
+                setattr(parser, name, guarded(getattr(parser, name)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -32,6 +32,8 @@ AT_A_TIME = 100
 LARGE_AT_A_TIME = 4
 """Bodies above `fetch.LARGE` in memory, each up to feed.max_bytes."""
 BATCH, BATCH_EPISODES, GATHER_S = 500, 2000, 0.1
+Progress = Callable[[int, int], None]
+"""(feeds done, of how many)."""
 log = logging.getLogger(__name__)
 
 
@@ -43,16 +45,24 @@ def poll_due(db: Database, settings: Settings, clock: Clock) -> list[Polled]:
     return _poll(db, settings, clock, due)
 
 
-def poll(db: Database, settings: Settings, clock: Clock, ids: Sequence[int]) -> list[Polled]:
+def poll(
+    db: Database, settings: Settings, clock: Clock, ids: Sequence[int], *, progress: Progress | None = None
+) -> list[Polled]:
     """Poll these feeds now; what was polled is in their order."""
     with db.begin() as conn:
         wanted = [feeds.for_update(conn, i, clock.now()) for i in ids]
-    found = {p.feed_id: p for p in _poll(db, settings, clock, wanted)}
+    found = {p.feed_id: p for p in _poll(db, settings, clock, wanted, progress)}
     return [found[i] for i in ids]
 
 
-def _poll(db: Database, settings: Settings, clock: Clock, wanted: Sequence[FeedForUpdate]) -> list[Polled]:
-    return asyncio.run(_Pass(db, settings, clock).run(wanted)) if wanted else []
+def _poll(
+    db: Database,
+    settings: Settings,
+    clock: Clock,
+    wanted: Sequence[FeedForUpdate],
+    progress: Progress | None = None,
+) -> list[Polled]:
+    return asyncio.run(_Pass(db, settings, clock, progress).run(wanted)) if wanted else []
 
 
 class _Room:
@@ -113,14 +123,15 @@ class _Basket:
 class _Pass:
     """One pass over feeds: workers that fetch and have read, and one writer behind a bounded queue."""
 
-    def __init__(self, db: Database, settings: Settings, clock: Clock):
-        self._db, self._settings, self._clock = db, settings, clock
+    def __init__(self, db: Database, settings: Settings, clock: Clock, progress: Progress | None = None):
+        self._db, self._settings, self._clock, self._progress = db, settings, clock, progress
         self._places = asyncio.Semaphore(LARGE_AT_A_TIME)
         self._basket = _Basket()
         self._holds: dict[str, datetime] = {}
 
     async def run(self, wanted: Sequence[FeedForUpdate]) -> list[Polled]:
         with self._db.begin() as conn:
+            self._wanted = len(wanted)
             self._turns = Turns(wanted, polls.holds(conn, self._clock.now()))
         async with Wire(self._settings.feed) as self._wire, ParserPool() as self._pool, asyncio.TaskGroup() as group:
             writer = group.create_task(self._write())
@@ -213,6 +224,8 @@ class _Pass:
         done: list[Polled] = []
         while batch := await self._basket.take():
             done += await asyncio.to_thread(keep, self._db, self._settings, batch, self._clock.now())
+            if self._progress:
+                self._progress(len(done), self._wanted)
         if self._holds:
             with self._db.begin() as conn:
                 polls.hold(conn, self._holds, "Retry-After")

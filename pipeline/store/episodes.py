@@ -297,9 +297,10 @@ def retry(conn: Connection, episode_id: int) -> str:
     return stage
 
 
-def counts(conn: Connection) -> dict[str, int]:
-    """Number of episodes at each stage."""
-    rows = conn.execute(select(episode.c.stage, func.count()).group_by(episode.c.stage)).all()
+def counts(conn: Connection, feed_id: int | None = None) -> dict[str, int]:
+    """Number of episodes at each stage, of all feeds or of one."""
+    query = select(episode.c.stage, func.count()).group_by(episode.c.stage)
+    rows = conn.execute(query if feed_id is None else query.where(episode.c.feed_id == feed_id)).all()
     return {str(row[0]): int(row[1]) for row in rows}
 
 

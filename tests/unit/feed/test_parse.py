@@ -125,3 +125,37 @@ def test_a_damaged_feed_is_read_or_refused(data: st.DataObject) -> None:
     except ParseError:
         return
     assert all(e.enclosure_url and "\0" not in (e.title or "") for e in parsed.episodes)
+
+
+@pytest.mark.parametrize("tail", ["</channel></rss>", "<broken></channel>"], ids=["strict", "loose"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        '<psc:chapter start="1" title="outside"/>',
+        '<psc:chapters version="1.2"><psc:chapter title="without a start"/></psc:chapters>',
+        '<psc:chapters version="1.2"><psc:chapter start=":10" title="x"/></psc:chapters>',
+        '<psc:chapters version="9"><psc:chapter start="1" title="x"/></psc:chapters>',
+        '<georss:point>x</georss:point><georss:line>1</georss:line><georss:box srsdimension="x">1 2</georss:box>',
+        "<media:thumbnail/><media:rating>x</media:rating><media:restriction/><itunes:explicit/><ttl>x</ttl>",
+        '<geo:lat>x</geo:lat><gml:Point srsName="a:b"><gml:pos>1 x</gml:pos></gml:Point>',
+    ],
+)
+def test_a_bad_element_costs_no_feed(bad: str, tail: str) -> None:
+    """What a coverage-guided fuzzer found, and its relatives."""
+    names = "".join(
+        f' xmlns:{prefix}="{uri}"'
+        for prefix, uri in {
+            "psc": "http://podlove.org/simple-chapters",
+            "georss": "http://www.georss.org/georss",
+            "geo": "http://www.w3.org/2003/01/geo/wgs84_pos#",
+            "gml": "http://www.opengis.net/gml",
+            "media": "http://search.yahoo.com/mrss/",
+            "itunes": "http://www.itunes.com/dtds/podcast-1.0.dtd",
+        }.items()
+    )
+    items = "".join(
+        f'<item><guid>{k}</guid>{bad if k == 1 else ""}<enclosure url="http://e.org/{k}.mp3" type="audio/mpeg"/></item>'
+        for k in range(3)
+    )
+    found = parse(f'<rss version="2.0"{names}><channel><title>T</title>{items}{tail}'.encode(), "https://e.org/")
+    assert found.title == "T" and [e.guid for e in found.episodes] == ["0", "1", "2"]
