@@ -59,10 +59,11 @@ def music(length_s: float, seed: int = 1) -> Sound:
     return np.asarray(out / np.abs(out).max() * 0.5, np.float32)
 
 
-def mix(path: Path, under: float = 0.12) -> tuple[Path, Starts, int]:
+def mix(path: Path, under: float = 0.12, last: tuple[int, int] = (9, 12)) -> tuple[Path, Starts, int]:
     """12 s of music, speech over music, 20 s of silence, speech, 6 s of hiss, an outro of 15 s of music.
 
-    Returns the file, the true starts with their texts, and which of them comes first after music.
+    `last` are the last segments of the two stretches of speech. Returns the file, the true starts with their texts,
+    and which of them comes first after music.
     """
     episodes = {e["id"]: e for e in demo()}
     parts: list[Sound] = [music(12.0)]
@@ -78,9 +79,9 @@ def mix(path: Path, under: float = 0.12) -> tuple[Path, Starts, int]:
         speech = sound(episodes[name]["path"])[int(begin * SAMPLE_RATE) : int(end * SAMPLE_RATE)]
         parts.append(speech + background * music(speech.size / SAMPLE_RATE + 1, 2)[: speech.size])
 
-    say("long-table-02", 0, 9, under)
+    say("long-table-02", 0, last[0], under)
     parts.append(np.zeros(20 * SAMPLE_RATE, np.float32))
-    say("slow-software-02", 1, 12, 0.0)
+    say("slow-software-02", 1, last[1], 0.0)
     parts.append(np.asarray(np.random.default_rng(3).standard_normal(6 * SAMPLE_RATE) * 0.01, np.float32))
     parts.append(music(15.0, 4))
     return write(path, np.concatenate(parts)), tuple(starts), 0

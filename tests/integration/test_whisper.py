@@ -18,6 +18,8 @@ import av
 import numpy as np
 import pytest
 
+from bench.sound import demo, mix
+from bench.words import compare, tokens
 from pipeline import weights
 from pipeline.errors import RefusedError, TransientError
 from pipeline.settings import WhisperSettings
@@ -34,6 +36,7 @@ EPISODE = next(
     e for e in json.loads((ROOT / "samples/expectations.json").read_text("utf-8"))["episodes"] if e["ad_s"] is not None
 )
 CLIP_S = 48.0
+EPISODES = {e["id"]: [s["text"] for s in e["segments"]] for e in demo()}
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,25 @@ def test_nothing_is_heard_where_nobody_speaks(transcriber: WhisperTranscriber, t
         file.writeframes(chord.astype(np.int16).tobytes())
     found = transcriber.transcribe(path)
     assert (found.sentences, found.language, found.duration_s, found.missing_speech_s) == ((), None, 20.0, 0.0)
+
+
+def test_no_sentence_is_made_up_over_music_silence_and_outro(transcriber: WhisperTranscriber, tmp_path: Path) -> None:
+    path, said, first = mix(tmp_path / "mix.wav", last=(4, 4))
+    found = make(path, transcriber, "en")
+    true = tokens(" ".join(text for _, text in said))
+    heard = tokens(" ".join(s.text for s in found.sentences))
+    compared = compare(true, heard)
+    # What was heard beyond what was said would be the phantoms; misheard names are not more words.
+    assert len(heard) - sum(m is not None for m in compared.match) <= 0.08 * len(true)
+    assert compared.errors <= 0.1 * len(true)
+    # Music before, silence between, hiss and music after: no sentence reaches into them.
+    begin, silence = said[first][0], next(at for at, text in said if text == EPISODES["slow-software-02"][1]) - 20.0
+    assert found.sentences[0].start == pytest.approx(begin, abs=0.5)
+    for s in found.sentences:
+        assert s.start > begin - 0.5
+        assert s.end < silence + 0.5 or s.start > silence + 19.5, s
+        assert s.end < found.duration_s - 20.5, s
+    assert found.quality["missing"] == [] and found.poor is None
 
 
 def test_killed_in_the_middle_then_well_again(transcriber: WhisperTranscriber, clip: Path) -> None:
