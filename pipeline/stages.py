@@ -186,6 +186,7 @@ def transcribe(shop: Workshop, episode_id: int) -> Done:
         chapters=episodes.chapters(row),
         embedder=shop.toolbox.embedder,
         earlier=earlier,
+        ask=shop.toolbox.adverts,
     )
     made = replace(made, sentences=sentences, audio_sha256=row["audio_sha256"])
     now = shop.clock.now()

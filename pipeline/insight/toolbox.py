@@ -11,6 +11,7 @@ from typing import cast
 from pipeline import weights
 from pipeline.clock import Clock, SystemClock
 from pipeline.errors import ConfigError, WaitingError
+from pipeline.insight.advert import AdvertAsker
 from pipeline.insight.base import Writer
 from pipeline.insight.compare import Comparer
 from pipeline.insight.embed import MiniLmEmbedder
@@ -86,6 +87,16 @@ class Toolbox:
         record = book.note if book is not None else None
         asked = ModelJudge(lambda: open_model(llm, record=record, clock=self._clock), book)
         return StandInJudge(asked, WordsJudge()) if llm.fallback else asked
+
+    @property
+    def adverts(self) -> AdvertAsker | None:
+        """What says whether a stretch of a transcript is promotion; None without a served model."""
+        llm = self._llm
+        if llm is None or llm.url is None:
+            return None
+        book = self._book(llm)
+        record = book.note if book is not None else None
+        return AdvertAsker(lambda: open_model(llm, record=record, clock=self._clock), book)
 
     @property
     def comparer(self) -> Comparer | None:

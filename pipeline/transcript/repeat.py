@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pipeline.insight.embed import DIMENSIONS, Vectors
 from pipeline.records import Sentence
 
-ALIKE = 0.9
-"""Cosine from which on the words are compared."""
+ALIKE = 0.5
+"""Cosine from which on the words are compared: low, as every second vector is a mean of its neighbours."""
 SHARED_WORDS = 0.6
 """Share of word pairs that two windows have in common."""
 MIN_WORDS = 12
@@ -49,9 +49,11 @@ class Earlier:
     windows: Windows
 
 
-def windows(sentences: Sequence[Sentence], spans: Sequence[tuple[int, int]], vectors: Vectors) -> Windows:
-    """The windows worth remembering: every second one, as they overlap."""
-    kept = [n for n in range(0, len(spans), 2) if spans[n][1] < 65_536]
+def windows(
+    sentences: Sequence[Sentence], spans: Sequence[tuple[int, int]], vectors: Vectors, every: int = 1
+) -> Windows:
+    """Every so manyth window. Every second one is worth remembering, as they overlap; all are compared with those."""
+    kept = [n for n in range(0, len(spans), every) if spans[n][1] < 65_536]
     pairs = np.zeros((len(kept), _HASHES), np.uint16)
     for row, n in enumerate(kept):
         text = " ".join(s.text for s in sentences[spans[n][0] : spans[n][1] + 1])

@@ -7,12 +7,13 @@ earlier episodes. Where two reasons meet, a sponsor's read counts before anythin
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from pipeline.insight.embed import Embedder
 from pipeline.records import Chapter, Sentence
-from pipeline.transcript import pitch, repeat, sponsor
+from pipeline.transcript import offers, pitch, repeat, sponsor
 from pipeline.transcript.repeat import Earlier
 
 SPONSOR, INTRO, OUTRO, HOUSEKEEPING = "sponsor", "intro", "outro", "housekeeping"
@@ -23,6 +24,18 @@ _EDGE_SHARE = 0.15
 """Greetings are looked for in the first four minutes, and no more than this share of a short episode; so farewells."""
 _LONGEST_CHAPTER_S = 300.0
 _LONGEST_GREETING_S = 120.0
+
+DOUBTFUL = 0.4
+"""Stretches whose odds reach this share of what the classifier wants are put to a language model, if there is one."""
+MOST_ASKED = 20
+
+CERTAIN = 4.0
+"""Log odds of a stretch, beyond which one kind of offer is enough."""
+SHORTEST_SENTENCES = 6.0
+"""Words a sentence on average; of the 71 reads that the classifier was trained on two are below."""
+
+Ask = Callable[[Sequence[str]], Sequence[float]]
+"""log p(Yes) - log p(No) for each text: is it promotion?"""
 
 _CHAPTERS = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
@@ -78,8 +91,12 @@ def mark(
     chapters: Sequence[Chapter] = (),
     embedder: Embedder | None = None,
     earlier: Sequence[Earlier] = (),
+    ask: Ask | None = None,
 ) -> tuple[tuple[Sentence, ...], bytes | None]:
-    """The sentences with marks and reasons, and their windows for the show's next episodes (None without embedder)."""
+    """The sentences with marks and reasons, and their windows for the show's next episodes (None without embedder).
+
+    `ask` is put what the classifier is in doubt about.
+    """
     if not sentences:
         return (), None
     length_s = duration_s or sentences[-1].end
@@ -89,10 +106,13 @@ def mark(
         spans = pitch.windows(sentences)
         texts = [pitch.text_of(sentences, span) for span in spans]
         vectors = pitch.embedded(texts, spans, embedder)
-        found += by_classifier(sentences, spans, pitch.Pitch.load().odds(texts, vectors))
+        odds = pitch.Pitch.load().odds(texts, vectors)
+        found += by_classifier(sentences, spans, odds)
         mine = repeat.windows(sentences, spans, vectors)
         found += [Marked(*span) for span in repeat.repeated(sentences, mine, earlier, length_s)]
-        packed = repeat.pack(mine)
+        packed = repeat.pack(repeat.windows(sentences, spans, vectors, every=2))
+        if ask is not None:
+            found += by_model(sentences, spans, odds, found, ask)
     return applied(sentences, found), packed
 
 
@@ -153,4 +173,40 @@ def by_classifier(sentences: Sequence[Sentence], spans: Sequence[tuple[int, int]
     return [
         Marked(first, last, SPONSOR, f"sounds like a read (log odds {votes:.0f})")
         for first, last, votes in pitch.stretches(sentences, each, model.cost)
+        if sells(sentences[first : last + 1], votes)
+    ]
+
+
+def sells(sentences: Sequence[Sentence], votes: float) -> bool:
+    """Whether a stretch offers anything, and is no quick talk of several: a read is told by one, in whole sentences."""
+    words = sum(len(s.text.split()) for s in sentences)
+    changes = sum(a.speaker != b.speaker for a, b in pairwise(sentences))
+    banter = words < SHORTEST_SENTENCES * len(sentences) or (changes > 2 and changes > len(sentences) / 3)
+    needed = 1 if votes >= CERTAIN else 2
+    return not banter and offers.kinds(" ".join(s.text for s in sentences)) >= needed
+
+
+def by_model(
+    sentences: Sequence[Sentence],
+    spans: Sequence[tuple[int, int]],
+    odds: pitch.Array,
+    found: Sequence[Marked],
+    ask: Ask,
+) -> list[Marked]:
+    """What the classifier doubts and `ask` calls promotion; at most MOST_ASKED stretches, likeliest first."""
+    each = pitch.sentence_odds(len(sentences), spans, odds)
+    taken = {n for span in found if span.mark == SPONSOR for n in range(span.first, span.last + 1)}
+    doubtful = [
+        (votes, first, last)
+        for first, last, votes in pitch.stretches(sentences, each, pitch.Pitch.load().cost * DOUBTFUL)
+        if taken.isdisjoint(range(first, last + 1))
+    ]
+    asked = sorted(doubtful, reverse=True)[:MOST_ASKED]
+    if not asked:
+        return []
+    answers = ask([pitch.text_of(sentences, (first, last)) for _, first, last in asked])
+    return [
+        Marked(first, last, SPONSOR, f"the language model calls it promotion (log odds {yes:.0f})")
+        for (_, first, last), yes in zip(asked, answers, strict=True)
+        if yes > 0
     ]
