@@ -68,7 +68,9 @@ def ours(request: dict[str, Any]) -> System:
     child = psutil.Process(transcriber.pid)
 
     def run(path: str) -> Words:
-        found = transcriber.recognise(Path(path), language=request["language"])
+        found = transcriber.recognise(
+            Path(path), language=request["language"], hints=request.get("hints", {}).get(path)
+        )
         t = found.transcript
         structure.mark(t.sentences, duration_s=t.duration_s, embedder=embedder)
         return [(w.start, w.end, w.text) for w in found.words]

@@ -55,7 +55,7 @@ class Transcriber(Protocol):
     """Speech to text for one audio file at a time."""
 
     def recognise(
-        self, audio: Path, *, language: str | None = None, progress: Progress | None = None
+        self, audio: Path, *, language: str | None = None, hints: str | None = None, progress: Progress | None = None
     ) -> Recognition: ...
 
     def transcribe(

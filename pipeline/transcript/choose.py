@@ -20,6 +20,7 @@ from pipeline.store import episodes, transcripts
 from pipeline.transcript import publisher, speakers
 from pipeline.transcript.align import aligned
 from pipeline.transcript.base import Recognition, Segment, UntimedError
+from pipeline.transcript.hints import hints
 from pipeline.transcript.language import contradicts
 from pipeline.transcript.make import check_against, from_publisher
 
@@ -49,6 +50,7 @@ def transcript_of(shop: Workshop, row: dict[str, Any]) -> Transcript:
         heard = shop.transcriber.recognise(
             Path(row["audio_path"]),
             language=row["feed_language"],
+            hints=hints(row["show"], row["title"], episodes.persons(row), episodes.chapters(row)),
             progress=lambda done: shop.tell("transcribe", row["id"], done / (row["audio_s"] or 1.0)),
         )
         made = heard.transcript

@@ -25,10 +25,12 @@ class Pool:
         for one in reversed(self._all):
             self._idle.put(one)
 
-    def recognise(self, audio: Path, *, language: str | None = None, progress: Progress | None = None) -> Recognition:
+    def recognise(
+        self, audio: Path, *, language: str | None = None, hints: str | None = None, progress: Progress | None = None
+    ) -> Recognition:
         """As WhisperTranscriber does; waits while all are at work."""
         with self._one() as one:
-            return one.recognise(audio, language=language, progress=progress)
+            return one.recognise(audio, language=language, hints=hints, progress=progress)
 
     def transcribe(self, audio: Path, *, language: str | None = None, progress: Progress | None = None) -> Transcript:
         return self.recognise(audio, language=language, progress=progress).transcript

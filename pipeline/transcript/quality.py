@@ -20,6 +20,7 @@ MAX_NO_SPEECH = 0.6
 MAX_WORDS_PER_S = 7.0
 _MIN_WORDS_FOR_RATE = 8
 _REPEATED_SHARE = 0.4
+_ECHO_WORDS = 3
 MIN_MISSED_S = 1.0
 """Shorter stretches without words are breaths and hesitations."""
 _WORD_PAD_S = 0.3
@@ -54,12 +55,14 @@ class Span:
     no_speech: float
 
 
-def suspicion(span: Span, speech_s: float, before: str = "") -> str | None:
+def suspicion(span: Span, speech_s: float, before: str = "", hints: str | None = None) -> str | None:
     """Why a span may not be what was said, or None. `speech_s` are the seconds of speech that the VAD hears in it,
-    `before` the text of the span before."""
+    `before` the text of the span before, `hints` what Whisper was told."""
     words = _words(span.text)
     if not words:
         return "empty"
+    if hints and len(words) >= _ECHO_WORDS and f" {' '.join(words)} " in f" {' '.join(_words(hints))} ":
+        return "echoes"
     # One repeated letter makes a short text compress well, so the ratio needs some length to mean anything.
     if len(words) >= _MIN_WORDS_FOR_RATE and compression_ratio(span.text) > MAX_COMPRESSION:
         return "compresses"

@@ -43,9 +43,13 @@ class Recogniser:
         self.model = model
         self.batched = BatchedInferencePipeline(model)
         self.device, self.beam, self.batch = device, beam, batch
+        self._hints: str | None = None
 
-    def transcribe(self, path: Path, language: str | None, max_s: float, emit: Emit) -> dict[str, Any]:
+    def transcribe(
+        self, path: Path, language: str | None, max_s: float, emit: Emit, hints: str | None = None
+    ) -> dict[str, Any]:
         """Words with times and what was checked, as plain data. Raises RefusedError for what is not audio."""
+        self._hints = hints
         code = self._code(language)
         words: list[Word] = []
         missing: list[tuple[float, float]] = []
@@ -129,7 +133,7 @@ class Recogniser:
             return words, suspects, []
         before = ""
         for span, found in self._decode_batched(audio, speech, language):
-            reason = quality.suspicion(span, quality.overlap_s(speech, span.start, span.end), before)
+            reason = quality.suspicion(span, quality.overlap_s(speech, span.start, span.end), before, self._hints)
             before = span.text
             if reason is None:
                 words += found
@@ -161,6 +165,7 @@ class Recogniser:
             word_timestamps=True,
             without_timestamps=True,
             clip_timestamps=clips,
+            hotwords=self._hints,
         )
         yield from _spans(segments, packed.time)
 

@@ -65,8 +65,10 @@ class WhisperTranscriber:
         """The transcript of `recognise`."""
         return self.recognise(audio, language=language, progress=progress).transcript
 
-    def recognise(self, audio: Path, *, language: str | None = None, progress: Progress | None = None) -> Recognition:
-        """Transcribe a file; `progress` is called with the seconds of audio done.
+    def recognise(
+        self, audio: Path, *, language: str | None = None, hints: str | None = None, progress: Progress | None = None
+    ) -> Recognition:
+        """Transcribe a file; `hints` are words that may be said in it, `progress` gets the seconds of audio done.
 
         Raises RefusedError for what is not audio, ConfigError when no model loads, TransientError when the child dies,
         stalls or runs out of memory: the next call starts a fresh one.
@@ -74,6 +76,7 @@ class WhisperTranscriber:
         with self._job:
             sha256 = _sha256(audio)
             request = {"do": "transcribe", "audio": str(audio.resolve()), "language": language, "max_s": self._max_s}
+            request["hints"] = hints
             result = self._work(request, progress)
             self._files += 1
             if self._files >= RECYCLE_AFTER or result.get("rss", 0) > self._loaded_rss + GROWN_BYTES:

@@ -142,5 +142,6 @@ def _transcribe(recogniser: Any, request: dict[str, Any], out: TextIO) -> None:
         request["language"],
         request["max_s"],
         lambda seconds: _say(out, event="progress", seconds=round(seconds, 1)),
+        request["hints"],
     )
     _say(out, event="result", rss=psutil.Process().memory_info().rss, **result)

@@ -47,10 +47,14 @@ class Hearing:
 
     def __init__(self, words: Sequence[Word], poor: str | None = None) -> None:
         self.words, self.poor = tuple(words), poor
+        self.hints: str | None = None
         self.asked: list[str] = []
 
-    def recognise(self, audio: Path, *, language: str | None = None, progress: Progress | None = None) -> Recognition:
+    def recognise(
+        self, audio: Path, *, language: str | None = None, hints: str | None = None, progress: Progress | None = None
+    ) -> Recognition:
         self.asked.append("whole")
+        self.hints = hints
         sentences = sentences_from_words(self.words)
         t = Transcript("en", SECONDS, sentences, "whisper", "heard", quality={"speech_s": 140.0}, poor=self.poor)
         return Recognition(t, self.words)
@@ -164,7 +168,9 @@ def test_with_something_inserted_the_text_stays_and_the_times_are_heard(desk: De
 def test_a_text_without_times_gets_those_heard_and_names_of_the_feed(desk: Desk) -> None:
     text = "\n\n".join(f"{(s.speaker or '').split()[0]}: {s.text}" for s in TRUE)
     desk.offers(("text/plain", text), persons=(Person("Maya Lindgren", "host"), Person("Owen Tate", "guest")))
-    found = desk.transcribe(Hearing(spoken(TRUE)))
+    ear = Hearing(spoken(TRUE))
+    found = desk.transcribe(ear)
+    assert ear.hints == "Show 1, Maya Lindgren, Owen Tate, Episode 1"
     assert found.source == "publisher"
     assert {s.speaker for s in found.sentences} == {"Maya Lindgren", "Owen Tate"}
     assert "carries no times" in found.quality["times"]

@@ -28,7 +28,9 @@ class Scripted:
         sentences = tuple(Sentence(n, n * 5.0, n * 5.0 + 4, text) for n, text in enumerate(self.texts))
         return Transcript(language or "en", 60.0, sentences, "whisper", "scripted", "00")
 
-    def recognise(self, audio: Path, *, language: str | None = None, progress: Progress | None = None) -> Recognition:
+    def recognise(
+        self, audio: Path, *, language: str | None = None, hints: str | None = None, progress: Progress | None = None
+    ) -> Recognition:
         return Recognition(self.transcribe(audio, language=language, progress=progress), ())
 
     def hear(self, audio: Path, spans: Sequence[tuple[float, float]], language: str | None = None) -> list[list[Word]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.transcript import quality
+from pipeline.transcript.base import Word
 from pipeline.transcript.quality import Span
 
 GOOD = "We sound the alarm at ninety seconds, and alarms fell from sixty one a week to five."
@@ -37,6 +38,26 @@ def test_ordinary_speech_is_not_suspect() -> None:
 )
 def test_suspect_spans(suspect: Span, speech_s: float, reason: str) -> None:
     assert quality.suspicion(suspect, speech_s) == reason
+
+
+def test_the_words_that_whisper_was_told_are_no_speech() -> None:
+    told = "Slow Software, Maya Lindgren, Owen Tate, The oldest job in the queue"
+    assert quality.suspicion(span("Maya Lindgren, Owen Tate, the oldest job."), 5.0, hints=told) == "echoes"
+    assert quality.suspicion(span("I'm Maya Lindgren, and Owen Tate is here."), 5.0, hints=told) is None
+    assert quality.suspicion(span("Owen Tate."), 0.9, hints=told) is None
+
+
+def test_words_over_music_are_dropped_and_words_over_speech_are_kept() -> None:
+    words = [Word(1.0, 1.4, " Thank"), Word(1.4, 1.8, " you."), Word(10.0, 10.5, " Waste"), Word(10.5, 11.0, " fell.")]
+    assert quality.without_phantoms(words, [(9.8, 11.2)]) == words[2:]
+    assert quality.without_phantoms(words, [(0.9, 1.9), (9.8, 11.2)]) == words
+
+
+def test_a_floor_under_what_may_be_quoted() -> None:
+    assert quality.poor(100.0, 10.0, 0.9) is None
+    assert quality.poor(100.0, 31.0, 0.9) == "31% of the speech could not be recognised"
+    assert "40% of the words" in str(quality.poor(100.0, 0.0, 0.4))
+    assert quality.poor(0.0, 0.0, None) is None
 
 
 def test_a_phantom_is_a_whole_span_never_a_part() -> None:
