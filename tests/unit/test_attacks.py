@@ -6,8 +6,10 @@ connection.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -209,3 +211,19 @@ def test_redirects_that_never_end_are_left(ask: Ask, site: Site) -> None:
     site.answers["/loop"] = redirect("/loop")
     with pytest.raises(PodsiftError, match="redirects more"):
         ask(site.base + "/loop", allowing(site))
+
+
+def test_nothing_that_is_fetched_goes_another_way() -> None:
+    """Only the two ways out make connections, so that no part of the pipeline can forget the guard."""
+    root = Path(__file__).resolve().parents[2] / "pipeline"
+    ways = re.compile(
+        r"httpx\.(?:Client|AsyncClient|get|stream|request)\(|open_connection\(|create_connection\(|urlopen\(|"
+        r"build_opener\(|HTTPS?Connection\(|socket\.socket\(|import (?:requests|aiohttp|urllib3)"
+    )
+    parts = [
+        p for name in ("feed", "episode", "audio", "transcript", "web", "digest") for p in (root / name).rglob("*.py")
+    ]
+    assert len(parts) > 40
+    assert [p.name for p in (*parts, root / "stages.py") if ways.search(p.read_text("utf-8"))] == []
+    both = {p.name for p in root.glob("*.py") if ways.search(p.read_text("utf-8"))}
+    assert both <= {"transport.py", "wire.py", "backend.py"}
