@@ -29,11 +29,11 @@ SAID = "This is what was said in this episode, in one long and quiet sentence."
 class Hearing:
     """A recogniser that takes no minute; how it hears is tried elsewhere."""
 
-    def recognise(self, audio: Path, *, language: str | None = None, progress: Any = None) -> Recognition:
+    def recognise(self, audio: Path, *, language: str | None = None, progress: Any = None, **_: Any) -> Recognition:
         assert audio.is_file()
         return Recognition(Transcript("en", 100.0, (Sentence(0, 0.0, 9.0, SAID),), "whisper"), ())
 
-    def transcribe(self, audio: Path, *, language: str | None = None, progress: Any = None) -> Transcript:
+    def transcribe(self, audio: Path, *, language: str | None = None, progress: Any = None, **_: Any) -> Transcript:
         return self.recognise(audio).transcript
 
     def close(self) -> None:
