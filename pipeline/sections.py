@@ -206,6 +206,7 @@ class WebSettings(Section):
     operator_token: SecretStr | None = Field(
         None, min_length=16, description="opens the operator pages under /ops (16 characters or more); unset closes it"
     )
+    with_up: bool = Field(False, description="podsift up serves the pages too")
     open_subscribe: bool = Field(False, description="anybody may subscribe on the page /subscribe")
     public: bool = Field(
         True, description="archive, transcripts and search are open to everybody; false leaves the links in mails only"

@@ -10,12 +10,16 @@ import click
 
 from pipeline.cli.shared import App, json_option, print_json
 from pipeline.email.smtp import connect
+from pipeline.engine.supervise import STATUS, read_status, said
 from pipeline.errors import PodsiftError
-from pipeline.store import database, episodes, feeds, outbox, stage_runs, subscribers
+from pipeline.store import database, episodes, feeds, health, outbox, stage_runs, subscribers
 from pipeline.store.database import Database
 
 STUCK = timedelta(hours=6)
 """So long an episode may be able to go on, or be in hand, before something is wrong. Eight hours of audio take one."""
+
+SILENT_S = 60.0
+LYING_MIN = 10
 Result = tuple[str, str]
 """(`ok`, `warn`, `bad` or `off`, sentence)."""
 
@@ -136,6 +140,34 @@ def check_clock(app: App, db: Database) -> Result:
     return "ok", f"{len(people)} subscribers, no digest overdue"
 
 
+def check_processes(app: App, db: Database) -> Result:
+    """Who works on it: parts of `podsift up` that were started again, workers that are missing."""
+    parts = read_status(app.settings.data_dir / STATUS)
+    again = [
+        f"{name} was started again {p['restarts']} times, last after {said(p['last_exit'])} at {p['last_exit_at']}"
+        for name, p in parts.items()
+        if p.get("restarts")
+    ]
+    down = [name for name, p in parts.items() if not p.get("pid")]
+    if not db.on_postgres:
+        if not parts:
+            return "ok", "no podsift up works on this folder (fine with podsift run from cron)"
+        state = "bad" if down else "warn" if again else "ok"
+        return state, "; ".join([f"{', '.join(parts)} {'run' if len(parts) > 1 else 'runs'}", *again])
+    with db.begin(reads=True) as conn:
+        alive, lying = health.workers(conn, SILENT_S), health.left_lying(conn, LYING_MIN)
+        clock, failed = health.lock_held(conn, database.lock_key("clock")), health.failed_jobs(conn)
+    text = f"{alive} queues are listened to, a clock is {'at work' if clock else 'not at work'}"
+    if failed:
+        again.append(f"{failed} jobs of the queue gave up (podsift job list)")
+    if lying:
+        waits = ", ".join(f"{n} of {queue}" for queue, n in sorted(lying.items()))
+        return "bad", f"{text}; nobody takes jobs that could run: {waits}; start podsift worker for them"
+    if not clock or not alive:
+        return "bad", text + "; start podsift clock and podsift worker, or podsift up"
+    return ("warn" if again else "ok"), "; ".join([text, *again])
+
+
 CHECKS: dict[str, Callable[[App, Database], Result]] = {
     "schema": check_schema,
     "disk": check_disk,
@@ -147,6 +179,7 @@ CHECKS: dict[str, Callable[[App, Database], Result]] = {
     "jobs": check_jobs,
     "outbox": check_mail,
     "clock": check_clock,
+    "processes": check_processes,
 }
 
 

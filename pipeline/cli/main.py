@@ -45,7 +45,7 @@ COMMANDS = {
     "stats": "what each day brought, and what it cost",
     "subscriber": "who gets the digest",
     "transcript": "make and read transcripts",
-    "up": "keep going: all parts in one process",
+    "up": "keep going: all parts, watched",
     "web": "serve the archive, search and the subscribers' pages",
     "worker": "do what waits in the queues (PostgreSQL)",
 }

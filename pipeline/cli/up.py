@@ -1,4 +1,4 @@
-"""`podsift up`: everything in one process, clock included."""
+"""`podsift up`: everything, in parts that are watched and started again."""
 
 from __future__ import annotations
 
@@ -17,24 +17,44 @@ from pipeline.digest.work import morning
 from pipeline.engine.base import Engine
 from pipeline.engine.lock import hold
 from pipeline.engine.open import open_engine
-from pipeline.engine.ticks import DAY_S, EVERY_S, ClockThread, Tick, scheduler
+from pipeline.engine.supervise import STATUS, Supervisor, parts
+from pipeline.engine.ticks import DAY_S, EVERY_S, HOUR_S, ClockThread, Tick, scheduler
 from pipeline.errors import UsageError
 from pipeline.stages import Workshop
 from pipeline.store.database import Database
+from pipeline.store.recall import recall
 
 log = logging.getLogger("podsift")
 
 
 @click.command()
+@click.option("--web/--no-web", default=None, help="Serve the pages as well (default: web.with_up).")
+@click.option("--alone", is_flag=True, hidden=True, help="In this one process, without anybody who watches.")
+@click.option("--lock-fd", type=int, hidden=True)
 @click.pass_obj
-def up(app: App) -> None:
-    """Keep going: poll feeds as they fall due, process episodes, send each digest at its hour. Ctrl-C stops it."""
-    with hold(app.settings), app.database() as db:
+def up(app: App, web: bool | None, alone: bool, lock_fd: int | None) -> int:
+    """Keep going: poll feeds as they fall due, process episodes, send each digest at its hour. Ctrl-C stops it.
+
+    Its parts are processes that are watched, and started again when they end.
+    """
+    if alone:
+        _in_this_process(app, lock_fd)
+        return 0
+    with hold(app.settings) as lock:
+        with app.database():
+            pass  # the schema is brought up to date before any part starts
+        pages = app.settings.web.with_up if web is None else web
+        found = parts(app.settings.on_postgres, app.config, pages, lock)
+        click.echo(f"podsift works on {app.settings.data_dir}; Ctrl-C ends it after the step in hand")
+        return Supervisor(found, app.settings.data_dir / STATUS).run()
+
+
+def _in_this_process(app: App, lock_fd: int | None) -> None:
+    with hold(app.settings, lock_fd), app.database() as db:
         shop = Workshop(app.settings, db, app.clock)
         shop.sweep(app.clock.now() - pruning.FRESH if db.on_postgres else None)
         does = chores(app, db)
         engine = open_engine(db, app.clock, shop.stages(), chores=does)
-        click.echo(f"podsift works on {app.settings.data_dir}; Ctrl-C ends it after the step in hand")
         try:
             with stopping(engine), _clock(app, db, engine, does) as clock:
                 engine.run(until_idle=False)
@@ -63,15 +83,23 @@ def chores(app: App, db: Database) -> dict[str, Callable[[], None]]:
 
 
 def daily(app: App, db: Database) -> list[Tick]:
-    """What a clock does besides: once a day what is to go by its age goes; metrics are left for Prometheus."""
+    """What a clock does besides: what is to go by its age goes, what a wrong clock put off comes back,
+    metrics are left for Prometheus."""
 
     def prune() -> None:
         gone = {name: n for name, n in pruning.prune(db, app.settings.retention, app.clock.now()).items() if n}
         if gone:
             log.info("deleted by age: %s", ", ".join(f"{n} {name}" for name, n in gone.items()))
 
+    def bring_back() -> None:
+        with db.begin() as conn:
+            found = {name: n for name, n in recall(conn, app.clock.now()).items() if n}
+        if found:
+            told = ", ".join(f"{n} {name}" for name, n in found.items())
+            log.warning("a clock was wrong: brought back from the far future: %s", told)
+
     file = app.settings.metrics_file
-    return [(DAY_S, prune), *([(EVERY_S, lambda: leave_metrics(app, db))] if file else [])]
+    return [(DAY_S, prune), (HOUR_S, bring_back), *([(EVERY_S, lambda: leave_metrics(app, db))] if file else [])]
 
 
 def leave_metrics(app: App, db: Database) -> None:

@@ -17,7 +17,7 @@ from pipeline.store.database import Database
 log = logging.getLogger(__name__)
 
 EVERY_S = 60.0
-DAY_S = 24 * 3600.0
+HOUR_S, DAY_S = 3600.0, 24 * 3600.0
 LOOK_S = 5.0
 """How often a clock that stands by looks whether the other one has gone, and the one in charge whether it still is."""
 

@@ -50,6 +50,11 @@ class Hold:
         return self._mine
 
 
+def lock_key(name: str) -> int:
+    """The number of an advisory lock."""
+    return zlib.crc32(f"podsift {name}".encode())
+
+
 class Database:
     """An engine with short transactions. On SQLite each begins IMMEDIATE: a reader that turns writer cannot fail."""
 
@@ -105,7 +110,7 @@ class Database:
         if not self.on_postgres:
             yield Hold(True)
             return
-        key = {"key": zlib.crc32(f"podsift {name}".encode())}
+        key = {"key": lock_key(name)}
         try:
             session = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             mine = bool(session.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar())
