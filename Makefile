@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-all check setup setup-dev sglang lock pictures clean
+.PHONY: demo test test-all check setup setup-dev sglang lock pictures sbom audit clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.run-ready ## the whole way on the bundled sample shows
@@ -59,6 +59,12 @@ lock:
 	$(UVC) pyproject.toml --extra offline --extra postgres --extra notify --extra gpu -c requirements/image.txt -o requirements/gpu.txt
 	$(UVC) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(UVC) requirements/sglang.in -o requirements/sglang.txt
+
+sbom: ## what each lock installs, as CycloneDX
+	$(BIN)/python tools/sbom.py requirements/*.txt --into dist
+
+audit: ## known vulnerabilities of what is locked; fails when a package was skipped. Needs pip-audit
+	$(BIN)/python tools/audit.py requirements/*.txt
 
 clean:
 	rm -rf $(VENV) .venv-sglang demo-data dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis artefacts

@@ -99,6 +99,11 @@ class LlmSettings(Section):
     daily_tokens: Annotated[int, Field(ge=0)] = Field(
         0, description="no episode is begun once so many tokens were used in a day (UTC); 0 means no limit"
     )
+    share_gpu: bool = Field(
+        False,
+        description="Whisper and the server (SGLang with --enable-memory-saver) take turns on one GPU; for podsift up "
+        "and run on SQLite",
+    )
     fallback: bool = Field(
         False, description="while the language model is away, select insights without it; the digest then says so"
     )

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from pipeline import transport
 from pipeline.audio import download, probe, retain
 from pipeline.clock import Clock
+from pipeline.engine.gpu_turns import GpuTurns
 from pipeline.engine.step import Done, Stage
 from pipeline.errors import PermanentError, PodsiftError, WaitingError
 from pipeline.feed import private
@@ -97,10 +98,24 @@ class Workshop:
             wanted = episodes.audio_wanted(conn)
         return retain.sweep(self.audio_dir, wanted, older_than)
 
-    def close(self) -> None:
-        """End child processes."""
+    @cached_property
+    def turns(self) -> GpuTurns | None:
+        """Whose turn the one GPU is, where two models share it."""
+        llm = self.settings.llm
+        if not llm.share_gpu or not llm.urls:
+            return None
+        return GpuTurns(self.db, self.clock, llm, self.end_whisper)
+
+    def end_whisper(self) -> None:
+        """End Whisper's process; the next episode starts it again."""
         if "transcriber" in self.__dict__:
             self.transcriber.close()
+
+    def close(self) -> None:
+        """End child processes, and leave a shared GPU to the language model."""
+        self.end_whisper()
+        if "turns" in self.__dict__ and self.turns is not None:
+            self.turns.close()
 
     def row(self, episode_id: int) -> dict[str, Any]:
         with self.db.begin() as conn:

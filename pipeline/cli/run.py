@@ -32,9 +32,10 @@ def run(app: App) -> int:
         bars = Bars(console, titles)
         shop = Workshop(app.settings, db, app.clock, bars.share)
         shop.sweep(app.clock.now() - pruning.FRESH if db.on_postgres else None)
+        gate = shop.turns.allows if shop.turns else None
         try:
             with bars.progress:
-                open_engine(db, app.clock, shop.stages(), bars.report).run(until_idle=True)
+                open_engine(db, app.clock, shop.stages(), bars.report, gate=gate).run(until_idle=True)
         finally:
             shop.close()
         failed = [o for o in bars.outcomes if o[2] == "failed"]

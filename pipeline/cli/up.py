@@ -54,7 +54,8 @@ def _in_this_process(app: App, lock_fd: int | None) -> None:
         shop = Workshop(app.settings, db, app.clock)
         shop.sweep(app.clock.now() - pruning.FRESH if db.on_postgres else None)
         does = chores(app, db)
-        engine = open_engine(db, app.clock, shop.stages(), chores=does)
+        gate = shop.turns.allows if shop.turns else None
+        engine = open_engine(db, app.clock, shop.stages(), chores=does, gate=gate)
         try:
             with stopping(engine), _clock(app, db, engine, does) as clock:
                 engine.run(until_idle=False)

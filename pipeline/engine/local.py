@@ -6,7 +6,8 @@ Crash recovery is starting: whatever waited in the database waits there still.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.clock import Clock
@@ -15,11 +16,22 @@ from pipeline.engine.step import Stage, step
 from pipeline.store import episodes
 from pipeline.store.database import Database
 
+Gate = Callable[[str, Mapping[str, int]], bool]
+
 
 class LocalEngine:
     """Runs stages in bounded thread pools, one a stage."""
 
-    def __init__(self, db: Database, clock: Clock, stages: Sequence[Stage], report: Report | None = None):
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        stages: Sequence[Stage],
+        report: Report | None = None,
+        gate: Gate | None = None,
+    ):
+        """`gate` is asked before a stage is looked at, with the number of episodes in hand by stage."""
+        self._gate: Gate = gate or (lambda _stage, _flying: True)
         self.db = db
         self.clock = clock
         self.stages = tuple(stages)
@@ -74,6 +86,10 @@ class LocalEngine:
                 flying = {i for name, i in self._flying if name == stage.name}
             free = stage.slots - len(flying)
             if free <= 0:
+                continue
+            with self._wake:
+                by_stage = Counter(name for name, _ in self._flying)
+            if not self._gate(stage.name, by_stage):
                 continue
             with self.db.begin() as conn:
                 ids = episodes.waiting(conn, stage.name, self.clock.now(), stage.slots + len(flying))

@@ -171,7 +171,14 @@ class QueueEngine:
         try:
             asyncio.run(self._run(until_idle=until_idle))
         except (exceptions.ConnectorException, OSError) as e:
-            raise DatabaseAwayError("The job queue's database went away", why=str(e.__cause__ or e)) from e
+            why = str(e.__cause__ or e)
+            if "procrastinate_jobs_worker_id_fkey" in why:
+                # It stood still for so long that it was taken for dead; what it had in hand, others have by now.
+                hint = "start it again; a machine that is this slow wants fewer workers"
+                raise DatabaseAwayError(
+                    "This worker was taken for dead", why="it stood still too long", hint=hint
+                ) from e
+            raise DatabaseAwayError("The job queue's database went away", why=why) from e
 
     async def _run(self, *, until_idle: bool) -> None:
         self._loop, self._asked = asyncio.get_running_loop(), asyncio.Event()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,13 @@ def process(part: Part) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", part.argv[0]])
 
 
-def stop_after(seconds: float, times: int = 1) -> threading.Thread:
+def stop_when(ready: Callable[[], bool], times: int = 1) -> threading.Thread:
     def ask() -> None:
+        until = time.monotonic() + 40
+        while not ready() and time.monotonic() < until:
+            time.sleep(0.05)
         for _ in range(times):
-            time.sleep(seconds)
+            time.sleep(0.5)
             os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=ask)
@@ -86,22 +90,25 @@ def test_they_are_stopped_the_other_way_round(tmp_path: Path) -> None:
     told = tmp_path / "told"
     code = (
         "import signal,sys,time\ndef end(*_):\n time.sleep({wait}); open({file!r},'a').write('{name}'); sys.exit(0)\n"
-        "signal.signal(signal.SIGTERM, end)\ntime.sleep(60)"
+        "signal.signal(signal.SIGTERM, end)\nopen({file!r} + '-{name}', 'w')\ntime.sleep(60)"
     )
     made = [Part(n, (code.format(wait=w, file=str(told), name=n),)) for n, w in (("1", 0), ("2", 0.4), ("3", 0.2))]
-    thread = stop_after(1.5)
+    thread = stop_when(lambda: len(list(tmp_path.glob("told-*"))) == 3)
     assert Supervisor(made, tmp_path / "s", process).run() == 0
     thread.join()
     assert told.read_text() == "321"
 
 
 def test_a_second_word_kills(tmp_path: Path) -> None:
-    deaf = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
-    thread = stop_after(1.0, 2)
+    ready = tmp_path / "ready"
+    deaf = (
+        f"import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open({str(ready)!r}, 'w'); time.sleep(60)"
+    )
+    thread = stop_when(ready.exists, 2)
     begun = time.monotonic()
     assert Supervisor([Part("deaf", (deaf,))], tmp_path / "s", process).run() == 0
     thread.join()
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 50
 
 
 @pytest.mark.parametrize("code", [2, 4])
