@@ -22,6 +22,7 @@ from pipeline.feed.chapters import read_chapters
 from pipeline.feed.parse import parse
 from pipeline.records import ParsedEpisode, ParsedFeed
 from pipeline.resources import resource
+from pipeline.transcript.hints import hints
 from pipeline.transcript.machine import cores
 from pipeline.transcript.recognise import Recogniser
 
@@ -33,17 +34,16 @@ def told() -> dict[str, str]:
         path = resource("samples") / f"feed-{name}.xml"
         feed: ParsedFeed = parse(path.read_bytes(), "http://127.0.0.1:8765/feed.xml")
         for episode in feed.episodes:
-            found[str(episode.title)] = words_of(feed, episode)
+            found[str(episode.title)] = words_of(feed, episode) or ""
     return found
 
 
-def words_of(feed: ParsedFeed, episode: ParsedEpisode) -> str:
-    persons = [p.name for p in episode.persons or feed.persons]
-    chapters = [c.title for c in episode.chapters]
+def words_of(feed: ParsedFeed, episode: ParsedEpisode) -> str | None:
+    chapters = episode.chapters
     if episode.chapters_url:
         name = episode.chapters_url.rpartition("/")[2]
-        chapters += [c.title for c in read_chapters((resource("samples") / name).read_bytes())]
-    return ", ".join(dict.fromkeys(w for w in (feed.title, *persons, episode.title, *chapters) if w))
+        chapters = read_chapters((resource("samples") / name).read_bytes())
+    return hints(feed.title, episode.title, episode.persons or feed.persons, chapters)
 
 
 def main() -> None:

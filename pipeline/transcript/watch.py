@@ -42,6 +42,7 @@ class Watch:
     _progressed: float = field(init=False)
     _worked: float = field(init=False)
     _cpu_s: float | None = None
+    _cpu_then: float = 0.0
     _done_s: float = 0.0
     _slowest_s: float = 0.0
 
@@ -56,9 +57,12 @@ class Watch:
         elif event["event"] == "progress" and event["seconds"] > self._done_s:
             self._slowest_s = max(self._slowest_s, now - self._progressed)
             self._done_s, self._progressed = event["seconds"], now
+            self._cpu_then = self._cpu_s or 0.0
         elif event["event"] == "alive":
             self.rss = event["rss"]
             self.peak = max(self.peak, self.rss)
+            if self._cpu_s is None:
+                self._cpu_then = event["cpu_s"]
             if self._cpu_s is None or event["cpu_s"] - self._cpu_s >= _CPU_STEP_S:
                 self._cpu_s, self._worked = event["cpu_s"], now
 
@@ -71,6 +75,9 @@ class Watch:
         if self._cpu_s is not None and now - self._worked > min(IDLE_S, self.stall_s):
             return f"the Whisper process did nothing for {now - self._worked:.0f} s"
         limit = min(limit_s(self.audio_s, self._slowest_s), self.stall_s)
-        if now - self._progressed > limit:
+        stood_s = now - self._progressed
+        # A process that others leave no CPU is slow, not stuck: it has to have had its time, or a quarter of an hour.
+        starved = self._cpu_s is not None and self._cpu_s - self._cpu_then < limit and stood_s <= MOST_S
+        if stood_s > limit and not starved:
             return f"it stood at {self._done_s:.0f} s of the audio for {now - self._progressed:.0f} s"
         return None

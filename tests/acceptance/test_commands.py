@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.cli.main import run
 from pipeline.resources import resource
+from pipeline.transcript import publisher
 from tests.acceptance.test_demo import demo
 
 pytestmark = [pytest.mark.whisper, pytest.mark.xdist_group("whisper")]
@@ -42,8 +43,18 @@ def test_what_was_stored_can_be_read(call: Call) -> None:
     assert "done (insights are stored)" in call("episode", "show", str(whispered))[1]
     assert "~ This episode is brought to you" in call("transcript", "show", str(whispered))[1]
     assert "source whisper" in call("transcript", "show", str(whispered), "--quality")[1]
-    marked = [s for s in json.loads(call("transcript", "show", str(whispered), "--json")[1])["sentences"] if s["mark"]]
-    assert marked
+    told = json.loads(call("transcript", "show", str(whispered), "--json")[1])
+    marked = [s for s in told["sentences"] if s["mark"]]
+    assert marked and all(s["reason"] for s in marked)
+    lines = call("transcript", "show", str(whispered), "--quality")[1]
+    assert "confidence " in lines and "missing speech " in lines and "marked sponsor 1:00 to" in lines
+    assert told["confidence"] > 0.7 and told["poor"] is None and {m["mark"] for m in told["marks"]} >= {"sponsor"}
+    # What is exported is read back as it was.
+    for form, kind in (("srt", "application/x-subrip"), ("vtt", "text/vtt"), ("json", "application/json")):
+        document = call("transcript", "export", str(whispered), "--format", form)[1]
+        back = publisher.read(document.encode(), type=kind)
+        assert [(s.text, s.start) for s in back] == [(s["text"], s["start"]) for s in told["sentences"]]
+    assert marked[0]["text"] not in call("transcript", "export", str(whispered), "--without-marked")[1]
     shown = json.loads(call("insight", "list", "--json")[1])
     quoted = " ".join(i["quote"] for i in shown)
     assert not [s for s in marked if s["text"] in quoted]

@@ -55,6 +55,14 @@ def test_a_slow_machine_is_left_in_peace() -> None:
     assert watch.verdict(600.0) is None
 
 
+def test_a_process_that_gets_no_cpu_is_starved_not_stuck() -> None:
+    watch = Watch(0.0, MOST_S)
+    watch.saw({"event": "begun", "seconds": 48.0}, 0.0)
+    at_work(watch, 905, cpu=0.1)
+    assert watch.verdict(LEAST_S + 60) is None
+    assert "stood at 0 s" in str(watch.verdict(MOST_S + 1))
+
+
 def test_memory_over_its_limit_ends_it() -> None:
     watch = Watch(0.0, MOST_S, memory_bytes=10)
     watch.saw({"event": "alive", "cpu_s": 0.0, "rss": 9}, 1.0)
