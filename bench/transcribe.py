@@ -1,6 +1,6 @@
 """What our transcription costs and gets right, beside bare faster-whisper in the same run on the same audio.
 
-    python -m bench.transcribe [--rounds 3] [--also AUDIO TEXT]... [--repeat N]
+    python -m bench.transcribe [--rounds 3] [--only CLIP...] [--also AUDIO TEXT]... [--repeat N]
     python -m bench.transcribe --device cuda --model large-v3-turbo --batch 16 --workers 2
 
 The audio is the demo's, a mix of it with music, silence and an outro, and what installed packages carry
@@ -135,6 +135,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--also", nargs=2, metavar=("AUDIO", "TEXT"), action="append", default=[])
     parser.add_argument("--repeat", type=int, default=0, help="one long file instead: the demo's episodes N times")
+    parser.add_argument("--only", nargs="+", metavar="CLIP", help="such as mix, two-cities, slow-software-01")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--model", default="base", help="a faster-whisper name or a folder")
@@ -149,7 +150,7 @@ def main() -> None:
         use = args.model
         if use == "base" and weights.has_whisper_base():
             use = str(weights.whisper_base(cache / "models"))
-        audio = clips(args, cache)
+        audio = [c for c in clips(args, cache) if not args.only or c.name in args.only]
         durations = [seconds(c.path) for c in audio]
         request = {
             "files": [str(c.path) for c in audio],
