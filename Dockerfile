@@ -2,6 +2,7 @@
 #
 #   docker build -t podsift:0.1.0 .                         # CPU
 #   docker build -t podsift:0.1.0-gpu --target gpu .        # with CUDA libraries, for Whisper on a GPU
+#   docker build -t podsift:0.1.0-llama --target llama .    # with llama.cpp, for a language model on the CPU
 #
 # What is installed stands in requirements/*.txt with hashes; only wheels are taken, so no stage needs a compiler.
 # To pin the base beyond its tag: --build-arg PYTHON_IMAGE=python:3.11.15-slim-bookworm@sha256:...
@@ -36,6 +37,11 @@ COPY requirements/gpu.txt /requirements/
 RUN /opt/pip/bin/python -m pip --python /opt/podsift/bin/python install \
       --no-deps --require-hashes --only-binary :all: -r /requirements/gpu.txt
 
+FROM packages AS packages-llama
+COPY requirements/llama.txt /requirements/
+RUN /opt/pip/bin/python -m pip --python /opt/podsift/bin/python install \
+      --no-deps --require-hashes --only-binary :all: -r /requirements/llama.txt
+
 # --- what both images share ---
 FROM ${PYTHON_IMAGE} AS base
 # The data folder belongs to the user before a volume is mounted over it: a new named volume takes its owner from here.
@@ -59,6 +65,9 @@ COPY --from=packages-gpu /opt/podsift /opt/podsift
 ENV LD_LIBRARY_PATH=/opt/podsift/lib/python3.11/site-packages/nvidia/cublas/lib:/opt/podsift/lib/python3.11/site-packages/nvidia/cudnn/lib:/opt/podsift/lib/python3.11/site-packages/nvidia/cuda_nvrtc/lib \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+FROM base AS llama
+COPY --from=packages-llama /opt/podsift /opt/podsift
 
 FROM base AS cpu
 COPY --from=packages /opt/podsift /opt/podsift

@@ -57,6 +57,7 @@ lock:
 	$(UVC) pyproject.toml requirements/build.in --extra offline --extra postgres --extra dev -c requirements/run.txt -o requirements/dev.txt
 	$(UVC) pyproject.toml --extra offline --extra postgres --extra notify -c requirements/dev.txt -o requirements/image.txt
 	$(UVC) pyproject.toml --extra offline --extra postgres --extra notify --extra gpu -c requirements/image.txt -o requirements/gpu.txt
+	$(UVC) pyproject.toml --extra offline --extra postgres --extra llm -c requirements/image.txt -o requirements/llama.txt
 	$(UVC) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(UVC) requirements/sglang.in -o requirements/sglang.txt
 

@@ -42,15 +42,19 @@ def _loopback(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 @click.command()
 @click.option("--running", is_flag=True, help="Require that the clock, worker or `up` of this machine is at work.")
 @click.option("--url", callback=_loopback, help="Require that this page of this machine answers 200.")
+@click.option("--only-url", is_flag=True, help="Ask for the page alone, not the database.")
 @json_option
 @click.pass_obj
-def healthcheck(app: App, running: bool, url: str | None, as_json: bool) -> int:
+def healthcheck(app: App, running: bool, url: str | None, only_url: bool, as_json: bool) -> int:
     """Exit 0 when the database answers with this version's schema, else 1. Changes nothing, creates nothing."""
     results: dict[str, Result] = {}
+    if only_url and url is None:
+        raise click.UsageError("--only-url needs --url")
     try:
         settings = app.settings
-        results["schema"] = check_schema(settings)
-        if running:
+        if not only_url:
+            results["schema"] = check_schema(settings)
+        if running and not only_url:
             results["running"] = _tried(lambda: check_running(settings))
     except PodsiftError as e:
         results["settings"] = False, str(e)

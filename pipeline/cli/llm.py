@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -84,17 +85,24 @@ def _rows(choices: list[Choice]) -> list[dict[str, Any]]:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=30000, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--context", type=click.IntRange(2048), help=f"Tokens of context (default: {catalog.CONTEXT}).")
+@click.option("--gguf", type=click.Path(path_type=Path), help="Serve this file with llama.cpp on the CPU instead.")
 @click.option("--print", "only_print", is_flag=True, help="Print the command instead of running it.")
+@click.pass_obj
 def serve(
+    app: App,
     model: str | None,
     precision: str | None,
     python: str,
     host: str,
     port: int,
     context: int | None,
+    gguf: Path | None,
     only_print: bool,
 ) -> None:
-    """Start SGLang with a model of the catalogue, in place of this process."""
+    """Start SGLang with a model of the catalogue, in place of this process; with --gguf llama.cpp within it."""
+    if gguf is not None:
+        _llama(app, gguf, host, port, context or catalog.CONTEXT)
+        return
     choice = _choice(model, precision, must_fit=not only_print)
     command = catalog.sglang_command(choice, python=python, host=host, port=port, context=context)
     click.echo(shlex.join(command), err=not only_print)
@@ -104,6 +112,25 @@ def serve(
     if program is None:
         raise ConfigError(f"{python} is not there", hint="give --python the one that has SGLang (podsift[sglang])")
     os.execv(program, command)  # noqa: S606 - a fixed list of arguments
+
+
+def _llama(app: App, path: Path, host: str, port: int, context: int) -> None:
+    from pipeline.cli.up import stopped
+    from pipeline.insight import llama
+    from pipeline.transcript.machine import cores
+
+    settings = app.settings
+    key = settings.llm.api_key.get_secret_value() if settings.llm.api_key else None
+    llama.serve(
+        path,
+        host=host,
+        port=port,
+        context=context,
+        threads=cores(),
+        stop=stopped(),
+        say=click.echo,
+        api_key=key,
+    )
 
 
 def _choice(name: str | None, precision: str | None, *, must_fit: bool) -> Choice:

@@ -152,6 +152,7 @@ def near_verbatim(a: str, b: str) -> bool:
     return shared >= MIN_SHARED and shared / min(len(one), len(two)) >= NEAR_VERBATIM
 
 
+@lru_cache(maxsize=16_384)  # a digest asks for the same few thousand texts a million times
 def text_key(text: str) -> str:
     """32 hex digits, the same for texts that differ only in case, punctuation, white space or Unicode form."""
     return hashlib.sha256(" ".join(_tokens(text)).encode()).hexdigest()[:32]
@@ -162,7 +163,7 @@ def _tokens(text: str) -> list[str]:
     return [token.replace("'", "") for token in _TOKEN.findall(folded)]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def _shingles(text: str) -> frozenset[tuple[str, ...]]:
     tokens = _tokens(text)
     return frozenset(zip(*(tokens[i:] for i in range(SHINGLE)), strict=False))

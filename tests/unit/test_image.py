@@ -66,9 +66,9 @@ def test_the_base_is_pinned_and_named_once() -> None:
 def test_it_runs_as_nobody_in_particular() -> None:
     users = [rest for kind, rest in instructions() if kind == "USER"]
     assert users == ["10001:10001"]
-    # Both final stages come after it, from the stage that has it, and change nothing of it.
-    last = [rest for kind, rest in instructions() if kind == "FROM"][-2:]
-    assert last == ["base AS gpu", "base AS cpu"]
+    # All final stages come after it, from the stage that has it, and change nothing of it.
+    last = [rest for kind, rest in instructions() if kind == "FROM"][-3:]
+    assert last == ["base AS gpu", "base AS llama", "base AS cpu"]
 
 
 def test_its_commands_exist() -> None:

@@ -1,0 +1,166 @@
+"""A year of an installation, made up: how each table grows, and whether a digest takes longer at its end.
+
+    python -m bench.year                          # 200 shows, 1.5 episodes a week each, 20 subscribers, SQLite
+    python -m bench.year --days 60 --shows 50     # a short look
+
+Every day the day's episodes are stored with transcript and insights, through the same functions as the product's
+stages, then each subscriber's digest is built as in the morning (`digest.compose.build`). The ratio is the median
+digest of the last 30 days by that of days 15 to 45, when the lookback is full. Times are process CPU seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from sqlalchemy import func, select, text
+
+from bench import made_up
+from pipeline.digest.compose import build
+from pipeline.insight.relate import same_reason, text_key
+from pipeline.records import Findings, InsightDraft, Origin, ParsedEpisode, Sentence, Transcript
+from pipeline.settings import load
+from pipeline.store import episodes, feeds, insights, polls, stage_runs, subscribers, transcripts
+from pipeline.store.database import Database, open_url
+from pipeline.store.tables import metadata, outbox
+
+BEGIN = made_up.END - timedelta(days=365)
+INSIGHTS = 8
+
+
+def day(db: Database, k: int, per_day: float, shows: int, sentences: int, rng: np.random.Generator) -> int:
+    """Store a day's episodes; returns how many."""
+    now = BEGIN + timedelta(days=k, hours=5)
+    count = int(per_day * (k + 1)) - int(per_day * k)
+    with db.begin() as conn:
+        for e in range(count):
+            n = int(per_day * k) + e
+            at = now - timedelta(hours=12) + timedelta(minutes=e)
+            said = tuple(
+                Sentence(s, 6.0 * s, 6.0 * s + 5, made_up.sentence(rng, 16).capitalize() + ".", "Ada")
+                for s in range(sentences)
+            )
+            parsed = ParsedEpisode(
+                guid=f"g{n}",
+                title=f"Number {n}: {made_up.sentence(rng, 6)}",
+                published=at,
+                duration_s=6.0 * sentences,
+                enclosure_url=f"https://example.org/{n}.mp3",
+                enclosure_type="audio/mpeg",
+                enclosure_length=1,
+                link=f"https://example.org/{n}",
+                description=made_up.sentence(rng, 80),
+            )
+            i = episodes.add(conn, n % shows + 1, f"g{n}", parsed, "done", None, at)
+            transcripts.save(conn, i, Transcript("en", 6.0 * sentences, said, "whisper", "base"), at)
+            texts = [made_up.sentence(rng, 45) for _ in range(INSIGHTS)]
+            drafts = tuple(
+                InsightDraft(made_up.sentence(rng, 8), t, t, (0,), 0, 0, 0.0, 5.0, None, float(rng.random()))
+                for t in texts
+            )
+            found = Findings(Origin("selecting"), (), drafts)
+            insights.save(conn, i, found, [text_key(t) for t in texts], list(made_up.vectors(INSIGHTS, n)), at)
+            for stage in ("download", "transcribe", "extract", "relate"):
+                stage_runs.add(conn, i, stage, at, 10.0, "done", 600.0)
+        rows = [
+            {"feed_id": f, "at": now, "status": 304, "bytes": 0, "seconds": 0.1, "new": 0, "changed": 0, "why": "-"}
+            for f in range(1, shows + 1)
+            for _ in range(4)
+        ]
+        polls.add(conn, rows)
+        polls.prune(conn, now)
+    return count
+
+
+def digests(db: Database, k: int, settings: Any) -> list[float]:
+    """CPU seconds of each digest of the morning."""
+    now = BEGIN + timedelta(days=k, hours=7)
+    with db.begin() as conn:
+        people = subscribers.due(conn, now)
+    seconds = []
+    for who in people:
+        begun = time.process_time()
+        with db.begin() as conn:
+            build(conn, who, settings, same_reason, now)
+        seconds.append(time.process_time() - begun)
+    with db.begin() as conn:
+        conn.execute(outbox.update().values(state="sent"))
+    return seconds
+
+
+def sizes(db: Database) -> dict[str, tuple[int, int]]:
+    """Rows and bytes (with indexes) of each table."""
+    with db.begin() as conn:
+        pages: dict[str, int] = dict(
+            conn.execute(
+                text(
+                    "SELECT coalesce(m.tbl_name, s.name), sum(s.pgsize) FROM dbstat s "
+                    "LEFT JOIN sqlite_master m ON m.name = s.name GROUP BY 1"
+                )
+            ).all()
+        )
+        rows = {
+            t.name: int(conn.execute(select(func.count()).select_from(t)).scalar_one()) for t in metadata.sorted_tables
+        }
+    search = {n: (0, b) for n, b in pages.items() if n not in rows and b > 100_000}
+    return {n: (rows[n], int(pages.get(n, 0))) for n in rows} | search
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--shows", type=int, default=200)
+    parser.add_argument("--people", type=int, default=20)
+    parser.add_argument("--sentences", type=int, default=60, help="of a transcript; an hour of talk has about 600")
+    given = parser.parse_args()
+    rng = np.random.default_rng(2)
+    with TemporaryDirectory() as folder:
+        db = open_url(f"sqlite:///{Path(folder) / 'year.db'}")
+        settings = load(
+            environ={"PODSIFT_DATA_DIR": folder, "PODSIFT_SECRET_KEY": "k1:0123456789abcdef0123456789abcdef"}
+        )
+        with db.begin() as conn:
+            for f in range(given.shows):
+                feed_id, _ = feeds.add(conn, f"https://example.org/feed-{f}", BEGIN)
+                feeds.change(conn, feed_id, {"title": f"Show {f}"})
+            for p in range(given.people):
+                subscribers.add(
+                    conn,
+                    {
+                        "email": f"reader{p}@example.org",
+                        "state": "active",
+                        "time_zone": "UTC",
+                        "hour": 7,
+                        "minute": 0,
+                        "count": 5,
+                        "nonce": f"{p:032}",
+                        "created_at": BEGIN,
+                        "next_digest_at": BEGIN + timedelta(hours=7),
+                    },
+                )
+        per_day, total, taken = given.shows * 1.5 / 7, 0, []
+        for k in range(given.days):
+            total += day(db, k, per_day, given.shows, given.sentences, rng)
+            taken.append(digests(db, k, settings))
+            if k % 30 == 29:
+                print(f"day {k + 1:3}: {total:6} episodes, digest {1000 * median(taken[-1]):7.1f} ms CPU", flush=True)
+        early = median(s for d in taken[15:45] for s in d)
+        late = median(s for d in taken[-30:] for s in d)
+        print(
+            f"digest: days 15 to 45 {1000 * early:.1f} ms, last 30 days {1000 * late:.1f} ms CPU, "
+            f"{late / early:.2f} times"
+        )
+        for name, (rows, size) in sorted(sizes(db).items(), key=lambda s: -s[1][1]):
+            if size > 8192:
+                print(f"{name:20} {rows:9,} rows {size / 1e6:9.1f} MB {size / rows if rows else 0:9.0f} bytes a row")
+        db.close()
+
+
+if __name__ == "__main__":
+    main()
