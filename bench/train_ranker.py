@@ -1,10 +1,12 @@
 """Trains the shipped passage ranker on graded episodes and says how well it does on unseen ones.
 
-    python bench/train_ranker.py ../shared            # figures, and pipeline/data/ranker.json
-    python bench/train_ranker.py ../shared --dry-run  # figures only
+    python -m bench.train_ranker ../shared            # figures, and pipeline/data/ranker.json with ranker.onnx
+    python -m bench.train_ranker ../shared --dry-run  # figures only
 
-Deterministic: the same episodes, embedding file and numpy give the same weights. Cross-validation leaves whole episodes
-out (17 folds of 3), and once whole shows, because passages of one episode or one host are alike.
+Deterministic: the same episodes, embedding file and packages on the same kind of processor give the same weights.
+Cross-validation leaves whole episodes out, because passages of one episode are alike. Needs PyTorch, which the product
+does not; docs/ranker.md says how to make an environment for it. What was trained stays in the temporary folder, so that
+an interrupted run goes on where it was.
 """
 
 from __future__ import annotations
@@ -14,29 +16,41 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import BertWordPieceTokenizer
 
 from pipeline import weights
 from pipeline.insight import features
 from pipeline.insight.embed import Embedder, MiniLmEmbedder, Vectors
 from pipeline.insight.passage import passages
-from pipeline.insight.rank import EXTRA, inputs
+from pipeline.insight.rank import ENCODER, READ
+from pipeline.insight.reading import VALUES, EncoderReader, Pair, pair
 from pipeline.records import Passage, Sentence, Transcript
 from pipeline.resources import PACKAGE, resource
 
-VERSION = "ridge-1"
-FOLDS = 17
+VERSION = "encoder-1"
+FOLDS = 3
+"""Each trains an encoder."""
+READ_SHARE = 2.0
+"""What each of the encoder's values is worth in hand features."""
 PENALTY = 3000.0
 """0.44 to 0.45 nDCG@5 anywhere from 300 to 3000."""
 EMBEDDING_SHARE = 0.5
 """Standardised embedding columns are worth half a hand feature: 384 of them would drown 42."""
 INSIGHT = 3
+KEPT = Path(tempfile.gettempdir()) / "podsift-ranker"
+HAND = slice(0, len(features.NAMES))
+READ_COLUMNS = slice(HAND.stop, HAND.stop + len(READ))
+SHIPPED = slice(0, READ_COLUMNS.stop)
+MEANING = slice(READ_COLUMNS.stop, None)
+"""The embedding: for rankers to compare with; what is shipped does not use it."""
 TOP = 5
 SPEAKER_COLUMNS = [features.NAMES.index(name) for name in ("voices", "speaker_share", "speaker_runs_on")]
 
@@ -45,11 +59,17 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Graded:
-    """One graded episode: `grades` 0..4 and a row of regression inputs for each of its passages."""
+    """One graded episode: `grades` 0..4 and a row of regression inputs for each of its passages.
+
+    The READ columns of `columns` are unknown (NaN) until an encoder that did not see the episode has read it.
+    """
 
     name: str
     grades: Array
     columns: Array
+    cut: Sequence[Passage]
+    transcript: Transcript
+    pairs: Sequence[Pair]
 
     @property
     def show(self) -> str:
@@ -85,6 +105,7 @@ def read_transcript(path: Path) -> Transcript:
 
 def read_graded(shared: Path, embedder: Embedder) -> list[Graded]:
     """Every graded episode; stops when the product would cut an episode otherwise than the graders did."""
+    tokenizer = BertWordPieceTokenizer(str(resource("minilm-vocab.txt")), lowercase=True)
     found = []
     for path in sorted((shared / "gold").glob("*.json")):
         gold = json.loads(path.read_text("utf-8"))
@@ -92,30 +113,101 @@ def read_graded(shared: Path, embedder: Embedder) -> list[Graded]:
         cut = passages(transcript)
         if [[p.first, p.last] for p in cut] != gold["spans"]:
             raise SystemExit(f"{path.name}: passage.py no longer cuts as the graders did")
-        columns = inputs(features.matrix(cut, transcript), _vectors(cut, transcript, embedder))
-        found.append(Graded(path.stem, np.array(gold["grades"], dtype=np.float64), columns))
+        unread = np.full((len(cut), VALUES), np.nan)
+        columns = np.hstack([features.matrix(cut, transcript), unread, _vectors(cut, transcript, embedder)])
+        pairs = [pair(p, transcript, tokenizer) for p in cut]
+        grades = np.array(gold["grades"], dtype=np.float64)
+        found.append(Graded(path.stem, grades, columns, cut, transcript, pairs))
     return found
 
 
 def _vectors(cut: Sequence[Passage], transcript: Transcript, embedder: Embedder) -> Vectors:
     texts = [features.text_of(transcript, p.first, p.last) for p in cut]
     key = hashlib.sha256("\0".join([embedder.name, *texts]).encode()).hexdigest()[:24]
-    cache = Path(tempfile.gettempdir()) / "podsift-ranker" / f"{key}.npy"
+    cache = KEPT / f"{key}.npy"
     if not cache.exists():
-        cache.parent.mkdir(exist_ok=True)
+        KEPT.mkdir(exist_ok=True)
         np.save(cache, embedder.embed(texts))
     kept: Vectors = np.load(cache)
     return kept
 
 
-def fit(episodes: Sequence[Graded], columns: slice = slice(None)) -> Model:
+class Tuner:
+    """Tunes encoders on some of the episodes, each once."""
+
+    def __init__(self, episodes: Sequence[Graded]):
+        # Needs PyTorch, which the figures of kept values and the tests do not.
+        from bench import ranker_encoder
+
+        self._encoder = ranker_encoder
+        self._books = [ranker_encoder.Book(e.pairs, e.grades) for e in episodes]
+        self._names = [e.name for e in episodes]
+
+    @cached_property
+    def _below(self) -> Any:
+        return self._encoder.below(self._books)
+
+    def weights(self, chosen: Sequence[int]) -> list[Path]:
+        """The weights tuned on the `chosen` episodes, one file for each rate."""
+        return [self._tuned(chosen, rates) for rates in self._encoder.RATES]
+
+    def _tuned(self, chosen: Sequence[int], rates: tuple[float, float]) -> Path:
+        digest = hashlib.sha256(json.dumps([self._encoder.SETTINGS, rates]).encode())
+        for i in chosen:
+            digest.update(json.dumps([self._names[i], self._books[i].pairs, self._books[i].grades.tolist()]).encode())
+        target = KEPT / f"{digest.hexdigest()[:24]}.pt"
+        if not target.exists():
+            print(f"tuning an encoder on {len(chosen)} episodes at {rates[0]:g}", flush=True)
+            KEPT.mkdir(exist_ok=True)
+            self._encoder.save(self._encoder.train(self._books, self._below, chosen, rates), target)
+        return target
+
+
+def exported(parts: Sequence[Path], target: Path) -> Path:
+    """The average of tuned weights as int8 ONNX: nearly what the average of what they say would be, at a part of
+    its cost."""
+    from bench import ranker_encoder
+
+    ranker_encoder.export(ranker_encoder.average(parts), target)
+    return target
+
+
+def read_by(encoder: Path, episode: Graded) -> Graded:
+    """The episode with the READ columns filled, by the same code that reads in the product."""
+    sha256 = hashlib.sha256(encoder.read_bytes()).hexdigest()
+    columns = episode.columns.copy()
+    reader = EncoderReader(encoder, sha256, resource("minilm-vocab.txt"))
+    columns[:, READ_COLUMNS] = reader.read(episode.cut, episode.transcript)
+    return replace(episode, columns=columns)
+
+
+def read_unseen(episodes: Sequence[Graded], folds: Sequence[Any], tuner: Tuner) -> list[Graded]:
+    """Every episode read by an encoder that saw none of its fold."""
+    found = list(episodes)
+    for fold in sorted(set(folds)):
+        parts = tuner.weights([i for i, f in enumerate(folds) if f != fold])
+        encoder = exported(parts, KEPT / f"fold-{fold}.onnx")
+        for i, f in enumerate(folds):
+            if f == fold:
+                found[i] = read_by(encoder, episodes[i])
+    return found
+
+
+Columns = Sequence[slice]
+ALL: Columns = (SHIPPED,)
+
+
+def fit(episodes: Sequence[Graded], columns: Columns = ALL) -> Model:
     """Ridge on gain (2^grade - 1) over some of the columns; the rest get weight 0."""
-    rows = np.vstack([e.columns for e in episodes])
+    rows = np.nan_to_num(np.vstack([e.columns for e in episodes]))
     gain = np.concatenate([2.0**e.grades - 1 for e in episodes])
     centre, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-9
-    worth = np.where(np.arange(rows.shape[1]) < len(features.NAMES) + len(EXTRA), 1.0, EMBEDDING_SHARE) / spread
+    worth = 1 / spread
+    worth[READ_COLUMNS] *= READ_SHARE
+    worth[MEANING] *= EMBEDDING_SHARE
     chosen = np.zeros(rows.shape[1])
-    chosen[columns] = worth[columns]
+    for some in columns:
+        chosen[some] = worth[some]
     standard = (rows - centre) * chosen
     inner = np.linalg.solve(
         standard.T @ standard + PENALTY * np.eye(standard.shape[1]), standard.T @ (gain - gain.mean())
@@ -137,7 +229,7 @@ def precision(grades: Array, scores: Array) -> float:
 
 
 def out_of_fold(
-    episodes: Sequence[Graded], groups: Sequence[Any], columns: slice = slice(None), hidden: Sequence[int] = ()
+    episodes: Sequence[Graded], groups: Sequence[Any], columns: Columns = ALL, hidden: Sequence[int] = ()
 ) -> list[Array]:
     """Each episode's values by a model that saw no episode of its group. `hidden` columns are unknown at test."""
     values: list[Array] = [np.zeros(0)] * len(episodes)
@@ -206,19 +298,19 @@ def calibrate(values: Array, hits: Array, steps: int = 50) -> tuple[float, float
     return float(found[0]), float(found[1])
 
 
-def document(model: Model, curve: tuple[float, float], embedder: str, episodes: int) -> dict[str, Any]:
+def document(model: Model, curve: tuple[float, float], embedder: str, encoder: str, episodes: int) -> dict[str, Any]:
     """What ranker.json holds: for each column its centre and weight, rounded to 7 digits."""
     pairs = [[float(f"{c:.7g}"), float(f"{w:.7g}")] for c, w in zip(model.centre, model.weight, strict=True)]
-    names = [*features.NAMES, *EXTRA]
+    names = [*features.NAMES, *READ]
     return {
         "version": VERSION,
         "embedder": embedder,
+        "encoder_sha256": encoder,
         "trained_on": f"{episodes} graded episodes of Changelog Media's transcripts (CC BY-SA 4.0); see docs/ranker.md",
         "intercept": float(f"{model.intercept:.7g}"),
         "slope": float(f"{curve[0]:.7g}"),
         "offset": float(f"{curve[1]:.7g}"),
         "columns": [[name, *pair] for name, pair in zip(names, pairs, strict=False)],
-        "embedding": pairs[len(names) :],
     }
 
 
@@ -233,40 +325,59 @@ def main() -> None:
     episodes = read_graded(arguments.shared, embedder)
     order = np.random.default_rng(0).permutation(len(episodes))
     folds = [int(f) for f in np.argsort(order) % FOLDS]
-    hand = slice(0, len(features.NAMES))
-    meaning = slice(len(features.NAMES) + len(EXTRA), None)
-    log_words = features.NAMES.index("log_words")
+    tuner = Tuner(episodes)
+    episodes = read_unseen(episodes, folds, tuner)
     values = out_of_fold(episodes, folds)
+    print_figures(episodes, folds, values)
+    grades = np.concatenate([e.grades for e in episodes])
+    curve = calibrate(np.concatenate(values), (grades >= INSIGHT).astype(np.float64))
+    print_calibration(np.concatenate(values), grades, curve)
+    if arguments.dry_run:
+        return
+    # Each of the folds' encoders missed a part of the episodes; their average has seen all.
+    parts = [p for fold in set(folds) for p in tuner.weights([i for i, f in enumerate(folds) if f != fold])]
+    target = exported([*parts, *tuner.weights(range(len(episodes)))], arguments.out.with_name(ENCODER))
+    sha256 = hashlib.sha256(target.read_bytes()).hexdigest()
+    text = json.dumps(document(fit(episodes), curve, embedder.name, sha256, len(episodes)), separators=(",", ":"))
+    arguments.out.write_text(text + "\n", "utf-8")
+    print(f"\nwrote {arguments.out.name}: {len(text):,} bytes, {target.name}: {target.stat().st_size:,} bytes")
+
+
+def print_figures(episodes: Sequence[Graded], folds: Sequence[int], values: Sequence[Array]) -> None:
+    """The table of rankers, each on episodes that it has not seen."""
+    log_words = features.NAMES.index("log_words")
+    ridge: Columns = (HAND, MEANING)
     lines: list[Callable[[], str]] = [
         lambda: random_row(episodes),
         lambda: row("longest", episodes, [e.columns[:, log_words] for e in episodes]),
         lambda: row("hand-made heuristic", episodes, [heuristic(e.columns) for e in episodes]),
-        lambda: row("ridge, features only", episodes, out_of_fold(episodes, folds, hand)),
-        lambda: row("ridge, embedding only", episodes, out_of_fold(episodes, folds, meaning)),
-        lambda: row("**ridge, both (shipped)**", episodes, values),
+        lambda: row("ridge, features only", episodes, out_of_fold(episodes, folds, (HAND,))),
+        lambda: row("ridge, embedding only", episodes, out_of_fold(episodes, folds, (MEANING,))),
+        lambda: row("ridge, both", episodes, out_of_fold(episodes, folds, ridge)),
+        lambda: row("encoder, worth", episodes, [e.columns[:, READ_COLUMNS][:, 0] for e in episodes]),
+        lambda: row("encoder, order", episodes, [e.columns[:, READ_COLUMNS][:, 1] for e in episodes]),
+        lambda: row("all three", episodes, out_of_fold(episodes, folds, (slice(None),))),
+        lambda: row("**features and encoder (shipped)**", episodes, values),
         lambda: row("shipped, speakers unknown", episodes, out_of_fold(episodes, folds, hidden=SPEAKER_COLUMNS)),
-        lambda: row("shipped, unseen show", episodes, out_of_fold(episodes, [e.show for e in episodes])),
     ]
     grades = np.concatenate([e.grades for e in episodes])
     print(f"{len(episodes)} episodes, {len(grades)} passages, {(grades >= INSIGHT).mean():.1%} of grade 3 or 4\n")
     print("| ranker | nDCG@5 | precision@5 (grade 3 or 4) |\n|---|---|---|")
     for line in lines:
         print(line(), flush=True)
-    curve = calibrate(np.concatenate(values), (grades >= INSIGHT).astype(np.float64))
-    chance = 1 / (1 + np.exp(-(curve[0] * np.concatenate(values) + curve[1])))
+
+
+def print_calibration(values: Array, grades: Array, curve: tuple[float, float]) -> None:
+    """What a score means."""
+    chance = 1 / (1 + np.exp(-(curve[0] * values + curve[1])))
     print("\n| score | passages | of grade 3 or 4 | of grade 0 |\n|---|---|---|---|")
-    edges = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
-    for low, high in pairwise(edges):
+    for low, high in pairwise((0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)):
         inside = (chance >= low) & (chance < high)
         if inside.any():
             print(
                 f"| {low:.2f} to {high:.2f} | {inside.sum()} | {(grades[inside] >= INSIGHT).mean():.1%} "
                 f"| {(grades[inside] == 0).mean():.1%} |"
             )
-    if not arguments.dry_run:
-        text = json.dumps(document(fit(episodes), curve, embedder.name, len(episodes)), separators=(",", ":"))
-        arguments.out.write_text(text + "\n", "utf-8")
-        print(f"\nwrote {arguments.out.name}: {len(text):,} bytes")
 
 
 if __name__ == "__main__":

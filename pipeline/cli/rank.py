@@ -149,7 +149,7 @@ def _examples(app: App, db: Database, since: datetime, most: int, model: str | N
             cut = passages(transcript)
             if cut:
                 vectors = tools.ranker.vectors(cut, transcript, tools.embedder)
-                shipped = np.array([p.score for p in tools.ranker.scored(cut, transcript, vectors)])
+                shipped = np.array([p.score for p in tools.ranker.scored(cut, transcript)])
                 made = Example(shipped, columns_of(cut, transcript, vectors), gains_of(cut, of, transcript))
                 found.append(made)
             bars.advance(task)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pipeline.insight import lexicon
 
 _CONTRACTED = re.compile(r"^(?:we|you|i|it|that|he|she|they|there|what|who|people|here|this)['’](?:re|s|ve|ll|d|m)$")
+_OWN_VERB = frozenset(("that's", "who's", "which's", "that'll", "that've", "who've", "that'd"))
+"""After a noun: a clause of its own with its verb in it."""
 _BETWEEN = frozenset(("to", "not", "never", "also", "just", "really", "always", "even"))
 """Words inside a group of verbs."""
 _SUBJECT_PRONOUNS = frozenset(("i", "we", "you", "they", "he", "she", "i've", "we've", "you've", "we're", "you're"))
@@ -24,7 +26,7 @@ def is_verb(words: Sequence[str], at: int) -> bool:
         return False
     before = words[at - 1] if at else ""
     return word in lexicon.AUXILIARIES or (
-        before not in lexicon.NOUN_BEFORE and before not in ("to", "having", "being")
+        before not in lexicon.NOUN_BEFORE and before not in ("to", "having", "being", "than", "let's")
     )
 
 
@@ -33,7 +35,9 @@ def main_verb(words: Sequence[str]) -> int | None:
     waiting = at = 0
     while at < len(words):
         word = words[at]
-        if word in lexicon.OPENERS or (at and word in _SUBJECT_PRONOUNS and not _breaks(words[at - 1])):
+        if at and word in _OWN_VERB:
+            pass
+        elif word in lexicon.OPENERS or (at and word in _SUBJECT_PRONOUNS and not _breaks(words[at - 1])):
             waiting = 1
         elif is_verb(words, at):
             if not waiting:

@@ -7,7 +7,7 @@ excerpt must stand on its own (not begin with "And that's why"), is scored again
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +34,8 @@ REACH = 2
 TRIED = 3 * MOST
 READ = 6
 """Excerpts of a passage that the ranker reads again."""
-GOOD_TITLE = 4.5
-"""What `claim` gives a title that reads like a claim."""
+NO_TITLE, GOOD_TITLE = 1.0, 4.5
+"""What `claim` gives a title that claims nothing, and one that reads like a claim."""
 ALIKE = 0.72
 """Two insights of one episode whose cosine is higher are told twice."""
 
@@ -91,7 +91,6 @@ _DANGLING = 0.55
 class _Excerpt:
     span: Passage
     worth: float
-    vector: Vectors
 
 
 class SelectingWriter:
@@ -109,28 +108,27 @@ class SelectingWriter:
         cut = passages(transcript)
         if not cut:
             return Findings(self.origin, (), ())
-        vectors = self._ranker.vectors(cut, transcript, self._embedder)
-        ranked = self._ranker.scored(cut, transcript, vectors)
+        ranked = self._ranker.score(cut, transcript, self._embedder)
         best = sorted((p for p in ranked if p.score >= FLOOR), key=lambda p: (-p.score, p.first))[:TRIED]
-        excerpts = self._excerpts(best, transcript, vectors)
-        chosen, dropped = choose(excerpts, transcript)
+        chosen, dropped = choose(self._excerpts(best, transcript), transcript, self._vector)
         drafts = sorted((draft(e.span, transcript) for e in chosen), key=lambda d: (-d.score, d.first))
         kept, unproven = proven(drafts, transcript)
         return Findings(self.origin, ranked, kept, (*dropped, *unproven))
 
-    def _excerpts(self, best: Sequence[Passage], transcript: Transcript, episode: Vectors) -> list[_Excerpt]:
+    def _vector(self, text: str) -> Vectors:
+        (vector,) = self._embedder.embed([text])
+        return np.asarray(vector)
+
+    def _excerpts(self, best: Sequence[Passage], transcript: Transcript) -> list[_Excerpt]:
         """For each passage the excerpts that read best, each scored by itself and weighed by how well it reads."""
         spans = [(p, span, reads) for p in best for span, reads in readable(p, transcript)]
         distinct = sorted({(span.first, span.last) for _, span, _ in spans})
-        bare = [Passage(first, last) for first, last in distinct]
-        vectors = self._ranker.vectors(bare, transcript, self._embedder)
-        scored = self._ranker.scored(bare, transcript, vectors, episode)
-        at = {(p.first, p.last): i for i, p in enumerate(bare)}
+        scored = self._ranker.score([Passage(*span) for span in distinct], transcript, self._embedder)
+        own = dict(zip(distinct, (p.score for p in scored), strict=True))
         found = []
         for passage, span, reads in spans:
-            i = at[span.first, span.last]
-            worth = 0.5 * (passage.score + scored[i].score) * reads
-            found.append(_Excerpt(Passage(span.first, span.last, round(worth, 6)), worth, vectors[i]))
+            worth = 0.5 * (passage.score + own[span.first, span.last]) * reads
+            found.append(_Excerpt(Passage(span.first, span.last, round(worth, 6)), worth))
         return found
 
 
@@ -147,7 +145,7 @@ def readable(passage: Passage, transcript: Transcript) -> list[tuple[Passage, fl
 def titled(span: Passage, transcript: Transcript) -> float:
     """How much an excerpt's title reads like a claim, 0.4..1: what has none is seldom worth a mail."""
     sentences = [sentence.text for sentence in transcript.sentences[span.first : span.last + 1]]
-    return 0.4 + 0.6 * min(1.0, max(0.0, claim(sentences) / GOOD_TITLE))
+    return 0.4 + 0.6 * min(1.0, max(0.0, (claim(sentences) - NO_TITLE) / (GOOD_TITLE - NO_TITLE)))
 
 
 def possible(passage: Passage, transcript: Transcript) -> Iterator[Passage]:
@@ -228,30 +226,29 @@ def _end(sentence: Sentence) -> float:
     return 0.65 if text.endswith(_OPEN_ENDS) else 1.0 if text.endswith((".", "!", "。", "！")) else 0.85
 
 
-def choose(excerpts: Sequence[_Excerpt], transcript: Transcript) -> tuple[list[_Excerpt], list[Dropped]]:
+def choose(
+    excerpts: Sequence[_Excerpt], transcript: Transcript, vector: Callable[[str], Vectors]
+) -> tuple[list[_Excerpt], list[Dropped]]:
     """The best excerpts that neither overlap nor tell the same, at most MOST; and what was left as a twin."""
-    chosen: list[_Excerpt] = []
+    chosen: list[tuple[_Excerpt, str, Vectors]] = []
     dropped: list[Dropped] = []
     for excerpt in sorted(excerpts, key=lambda e: (-e.worth, e.span.first, e.span.last)):
         if len(chosen) == MOST or excerpt.worth < FLOOR:
             break
         span = excerpt.span
-        if any(span.first <= c.span.last and c.span.first <= span.last for c in chosen):
+        if any(span.first <= c.span.last and c.span.first <= span.last for c, *_ in chosen):
             continue
-        twin = next((c for c in chosen if _twins(excerpt, c, transcript)), None)
+        text = text_of(transcript, span.first, span.last)
+        meaning = vector(text)
+        twin = next(
+            (c for c, other, its in chosen if float(meaning @ its) > ALIKE or near_verbatim(text, other)),
+            None,
+        )
         if twin is None:
-            chosen.append(excerpt)
+            chosen.append((excerpt, text, meaning))
         else:
             dropped.append(Dropped("twin", f"sentences {span.first}-{span.last} say what {twin.span.first}- says"))
-    return chosen, dropped
-
-
-def _twins(one: _Excerpt, other: _Excerpt, transcript: Transcript) -> bool:
-    if float(np.dot(one.vector, other.vector)) > ALIKE:
-        return True
-    return near_verbatim(
-        text_of(transcript, one.span.first, one.span.last), text_of(transcript, other.span.first, other.span.last)
-    )
+    return [excerpt for excerpt, *_ in chosen], dropped
 
 
 def draft(span: Passage, transcript: Transcript) -> InsightDraft:

@@ -44,7 +44,7 @@ _PLACES = frozenset(("in", "on", "at", "before", "after", "through", "since"))
 _CONDITIONS = frozenset(("if", "unless", "until", "without", "except", "only", "than"))
 _ASIDE = re.compile(
     r",? (?:you know|i think|i mean|i guess|i believe|i would say|it turns out|of course|in my opinion|if you will|"
-    r"so to speak|as you know|as i said|obviously|basically|essentially|honestly),(?= )",
+    r"so to speak|as you know|as i said|obviously|basically|essentially|honestly|let's say),(?= )",
     re.IGNORECASE,
 )
 """Said between commas; without it the sentence says the same."""
@@ -53,6 +53,11 @@ _TRAIL = re.compile(
     r",? (?:obviously|essentially|honestly|basically|anyway|anyways|you know|for sure|and so on|right)[,.]?$", re.I
 )
 _THEN = re.compile(r", then\b", re.IGNORECASE)
+_COUNTED = frozenset(
+    ("the", word)
+    for word in ("first", "second", "third", "fourth", "other", "others", "rest", "latter", "same", "last")
+)
+"""The rest of a list that the reader has not seen."""
 _HALVES = frozenset((("the", "more"), ("the", "less"), ("even", "though"), ("even", "if")))
 _STUMBLES = frozenset(
     (
@@ -239,6 +244,9 @@ def _substance(plain: Sequence[str], verb: int | None, counts: Counter[str]) -> 
     value -= 0.5 * sum(word in lexicon.EMPTY_NOUNS for word in plain)
     value -= 0.4 * sum(word in lexicon.PERSONAL for word in plain[1:])
     value -= 0.4 * sum(word in lexicon.TALK for word in plain)
+    value -= 2.0 if tuple(plain[:2]) in _COUNTED or (first == "one" and plain[1] in ("is", "was", "of")) else 0.0
+    # "We used to": a story of theirs.
+    value -= 0.6 if first == "we" and verb is not None and plain[verb] in lexicon.PAST else 0.0
     # The subject names something: "Storage is", not "We have".
     subject = set(plain[: verb or 0]) & content
     value += 0.5 if subject else 0.0
@@ -260,4 +268,4 @@ def _finish(words: Sequence[str]) -> str:
     text = _TRAIL.sub("", " ".join(words).strip()).strip('"“”').rstrip(" ,;:.…!-–—").lstrip(" ,;:.…-–—")
     if text.count('"') % 2 or text.count("“") != text.count("”"):
         text = re.sub(r'["“”]', "", text)
-    return text[:1].upper() + text[1:]
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]

@@ -111,12 +111,10 @@ class TunedRanker:
     def score(self, passages: Sequence[Passage], transcript: Transcript, embedder: Embedder) -> tuple[Passage, ...]:
         return self.scored(passages, transcript, self.vectors(passages, transcript, embedder))
 
-    def scored(
-        self, passages: Sequence[Passage], transcript: Transcript, vectors: Vectors, episode: Vectors | None = None
-    ) -> tuple[Passage, ...]:
+    def scored(self, passages: Sequence[Passage], transcript: Transcript, vectors: Vectors) -> tuple[Passage, ...]:
         if not passages:
             return ()
-        shipped = self._shipped.scored(passages, transcript, vectors, episode)
+        shipped = self._shipped.scored(passages, transcript)
         found = self._head.scores(np.array([p.score for p in shipped]), columns_of(passages, transcript, vectors))
         return tuple(replace(p, score=round(float(s), 6)) for p, s in zip(passages, found, strict=True))
 

@@ -9,11 +9,12 @@ import pytest
 
 from pipeline import weights
 from pipeline.errors import ConfigError
+from pipeline.insight import features
 from pipeline.insight.embed import MiniLmEmbedder
 from pipeline.insight.passage import passages
-from pipeline.insight.rank import Ranker
+from pipeline.insight.rank import ENCODER, READ, Ranker
 from pipeline.records import Passage, Sentence, Transcript
-from pipeline.resources import resource
+from pipeline.resources import PACKAGE, resource
 from tests.fakes.embedder import WordEmbedder
 
 SHARED = Path(__file__).resolve().parents[3] / "../shared"
@@ -71,6 +72,18 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path, broken: str) -> No
     path = tmp_path / "ranker.json"
     path.write_text(broken, "utf-8")
     with pytest.raises(ConfigError, match="ranker cannot be read"):
+        Ranker.load(path)
+
+
+def test_the_shipped_ranker_and_its_encoder_belong_together_and_are_small(tmp_path: Path) -> None:
+    data = PACKAGE / "data"
+    document = json.loads((data / "ranker.json").read_text("utf-8"))
+    assert [name for name, *_ in document["columns"]] == [*features.NAMES, *READ]
+    assert (data / ENCODER).stat().st_size + (data / "ranker.json").stat().st_size < 30_000_000
+    document["encoder_sha256"] = "0" * 64
+    path = tmp_path / "ranker.json"
+    path.write_text(json.dumps(document), "utf-8")
+    with pytest.raises(ConfigError, match="not the one that belongs"):
         Ranker.load(path)
 
 

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import BertWordPieceTokenizer
+
+from pipeline.errors import ConfigError
+from pipeline.insight.rank import ENCODER
+from pipeline.insight.reading import BEFORE, MAX_TOKENS, VALUES, EncoderReader, batch_of, pair
+from pipeline.records import Passage, Sentence, Transcript
+from pipeline.resources import PACKAGE, resource
+
+MODEL = PACKAGE / "data" / ENCODER
+VOCABULARY = resource("minilm-vocab.txt")
+TEXTS = (
+    "Welcome to the show, thanks for being here.",
+    "Most teams measure the length of a queue, but the age of its oldest job is what a customer feels.",
+    "A long queue of quick jobs makes nobody late, and three stuck ones ruin a morning.",
+    "Thank you so much, that was fun.",
+)
+
+
+def talk(*texts: str) -> Transcript:
+    return Transcript(
+        "en",
+        10.0 * len(texts),
+        tuple(Sentence(i, 10.0 * i, 10.0 * i + 9, text) for i, text in enumerate(texts)),
+        "publisher",
+    )
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> BertWordPieceTokenizer:
+    return BertWordPieceTokenizer(str(VOCABULARY), lowercase=True)
+
+
+@pytest.fixture(scope="module")
+def reader() -> EncoderReader:
+    return EncoderReader(MODEL, hashlib.sha256(MODEL.read_bytes()).hexdigest(), VOCABULARY, threads=1)
+
+
+def test_each_span_gets_its_values_whatever_stands_beside_it(reader: EncoderReader) -> None:
+    transcript = talk(*TEXTS)
+    spans = [Passage(1, 2), Passage(0, 0), Passage(3, 3)]
+    together = reader.read(spans, transcript)
+    assert together.shape == (3, VALUES)
+    alone = np.vstack([reader.read([span], transcript) for span in spans])
+    # int8 scales are those of a batch, so that neighbours move a value a little.
+    assert np.abs(together - alone).max() < 0.15
+    assert together[0, 0] == max(together[:, 0])
+
+
+def test_no_spans_need_no_model(reader: EncoderReader) -> None:
+    assert reader.read([], talk(*TEXTS)).shape == (0, VALUES)
+
+
+def test_the_words_before_count(reader: EncoderReader) -> None:
+    transcript = talk(*TEXTS)
+    assert not np.array_equal(
+        reader.read([Passage(1, 1)], transcript), reader.read([Passage(0, 0)], talk(TEXTS[1], TEXTS[0]))
+    )
+
+
+def test_a_passage_without_end_is_read_to_the_limit(reader: EncoderReader, tokenizer: BertWordPieceTokenizer) -> None:
+    transcript = talk(TEXTS[0], "queue " * 5000)
+    before, inside = pair(Passage(1, 1), transcript, tokenizer)
+    assert len(before) + len(inside) + 3 == MAX_TOKENS
+    assert np.isfinite(reader.read([Passage(1, 1)], transcript)).all()
+
+
+def test_text_of_no_known_letters_is_read_too(reader: EncoderReader) -> None:
+    assert np.isfinite(reader.read([Passage(0, 0), Passage(1, 1)], talk("\u2603\u2603 \U0001f600", ""))).all()
+
+
+def test_what_comes_before_is_whole_words_of_at_most_160_characters(tokenizer: BertWordPieceTokenizer) -> None:
+    transcript = talk(*(f"Sentence number {i} tells about storage and replication." for i in range(9)))
+    before, inside = pair(Passage(8, 8), transcript, tokenizer)
+    said = tokenizer.decode(before)
+    assert 100 < len(said) <= BEFORE
+    assert " ".join(s.text for s in transcript.sentences[:8]).lower().endswith(said)
+    assert tokenizer.decode(inside) == "sentence number 8 tells about storage and replication."
+    assert pair(Passage(0, 0), transcript, tokenizer)[0] == []
+
+
+def test_kinds_mark_the_passage_and_its_end() -> None:
+    ids, mask, kind = batch_of([([7, 8], [9]), ([], [5, 6])])
+    assert ids.tolist() == [[101, 7, 8, 102, 9, 102], [101, 102, 5, 6, 102, 0]]
+    assert mask.tolist() == [[1] * 6, [1, 1, 1, 1, 1, 0]]
+    assert kind.tolist() == [[0, 0, 0, 0, 1, 1], [0, 0, 1, 1, 1, 0]]
+
+
+def test_another_file_is_refused_and_a_missing_one_too(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not the one that belongs"):
+        EncoderReader(MODEL, "0" * 64, VOCABULARY)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        EncoderReader(tmp_path / "none.onnx", "0" * 64, VOCABULARY)
