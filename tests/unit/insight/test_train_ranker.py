@@ -51,4 +51,5 @@ def test_calibrated_scores_are_shares_of_hits() -> None:
     values = rng.normal(size=20_000)
     hits = (rng.random(20_000) < 1 / (1 + np.exp(-(1.5 * values - 2)))).astype(np.float64)
     slope, offset = calibrate(values, hits)
-    assert (slope, offset) == (pytest.approx(1.5, abs=0.1), pytest.approx(-2, abs=0.1))
+    assert slope == pytest.approx(1.5, abs=0.1)
+    assert offset == pytest.approx(-2, abs=0.1)
