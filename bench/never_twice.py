@@ -28,7 +28,7 @@ from pipeline.digest.compose import build
 from pipeline.digest.select import select
 from pipeline.engine.step import step
 from pipeline.insight.base import Writer
-from pipeline.insight.relate import same_reason, text_key
+from pipeline.insight.relate import meanings, same_reason, text_key
 from pipeline.insight.toolbox import Toolbox
 from pipeline.records import EpisodeContext, Findings, ParsedEpisode, Sentence, StoredInsight, Transcript
 from pipeline.settings import Settings, load
@@ -198,7 +198,7 @@ def _air(conn: Connection, copy: Copy, guid: str, found: Findings, toolbox: Tool
     episode_id = episodes.add(conn, feed_id, guid, parsed, "relate", None, now)
     transcripts.save(conn, episode_id, copy.transcript, now)
     texts = [d.text for d in found.insights]
-    vectors = list(toolbox.embedder.embed(texts)) if texts else []
+    vectors = meanings(toolbox.embedder, texts)
     insights.save(conn, episode_id, found, [text_key(t) for t in texts], vectors, now)
     return episode_id
 

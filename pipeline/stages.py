@@ -28,7 +28,7 @@ from pipeline.feed.chapters import fetch_chapters
 from pipeline.feed.private import Credentials
 from pipeline.insight.base import Writer
 from pipeline.insight.gpus import gpus
-from pipeline.insight.relate import GATE, text_key
+from pipeline.insight.relate import meanings, text_key
 from pipeline.insight.standing import compared, judged
 from pipeline.insight.toolbox import Toolbox
 from pipeline.insight.tuned import FILE as TUNED_RANKER
@@ -41,8 +41,8 @@ from pipeline.transcript.base import Transcriber
 from pipeline.transcript.choose import transcript_of
 from pipeline.transcript.pool import Pool
 
-NEIGHBOURS = 8
-"""Earlier insights that each new one is compared with; a judge is asked about each that passes the gate."""
+NEIGHBOURS = 12
+"""Earlier insights that each new one is compared with; a judge is asked about each that passes its gate."""
 COMPARED = timedelta(days=365)
 log = logging.getLogger(__name__)
 Progress = Callable[[str, int, float], None]
@@ -232,7 +232,7 @@ def extract(shop: Workshop, episode_id: int) -> Done:
     else:
         found = writer.find(transcript, context_of(row))
     texts = [d.text for d in found.insights]
-    vectors = list(shop.toolbox.embedder.embed(texts)) if texts else []
+    vectors = meanings(shop.toolbox.embedder, texts) if texts else []
     keys = [text_key(t) for t in texts]
     now = shop.clock.now()
 
@@ -244,15 +244,15 @@ def extract(shop: Workshop, episode_id: int) -> Done:
 
 def relate(shop: Workshop, episode_id: int) -> Done:
     """Say how each insight stands to earlier ones and to the day's best, so that no digest has to ask."""
-    now = shop.clock.now()
+    now, judge = shop.clock.now(), shop.toolbox.judge
     with shop.db.begin() as conn:
-        near = links.neighbours(conn, episode_id, gate=GATE, k=NEIGHBOURS, since=now - COMPARED)
-    found = list(judged(shop.toolbox.judge, near))
+        near = links.neighbours(conn, episode_id, gate=judge.gate, k=NEIGHBOURS, since=now - COMPARED)
+    found = list(judged(judge, near))
     since = now - timedelta(days=shop.settings.digest.lookback_days)
-    wins, judge = compared(shop.db, shop.toolbox.comparer, episode_id, since)
+    wins, asked = compared(shop.db, shop.toolbox.comparer, episode_id, since)
 
     def write(conn: Connection) -> None:
         links.replace(conn, episode_id, found, now)
-        matches.save(conn, wins, judge, now)
+        matches.save(conn, wins, asked, now)
 
     return Done(write, gpu=bool(near) and shop.settings.llm.url is not None)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import psutil
 
 from pipeline.cli.shared import App, json_option, print_json, print_rows
 from pipeline.errors import ConfigError, UsageError
@@ -65,7 +66,12 @@ def recommend(as_json: bool) -> int:
         return 0 if choices else 1
     if not found:
         click.echo("No NVIDIA GPU was found. Without a model podsift selects insights, and needs none.")
-        click.echo("Any OpenAI-compatible server can be named in llm.url, llama.cpp's on this CPU too (slow).")
+        click.echo("Any OpenAI-compatible server can be named in llm.url. On this CPU, slowly: download a GGUF file of")
+        for m, gib in catalog.on_cpu(psutil.virtual_memory().total):
+            click.echo(
+                f"  {m.name}, {m.active_b:g} of {m.total_b:g} billion parameters at work: {m.gguf}, ~{gib:.0f} GiB"
+            )
+        click.echo("and podsift llm serve --gguf FILE (pip install 'podsift[llm]').")
         return 1
     click.echo(", ".join(f"{g.name} {g.memory_gib:.0f} GiB" for g in found))
     print_rows(_rows(choices), (*COLUMNS, "gpus"), "None of the catalogue fits.", False)
@@ -139,7 +145,8 @@ def _choice(name: str | None, precision: str | None, *, must_fit: bool) -> Choic
         fitting = catalog.fitting(found)
         if not fitting:
             raise UsageError(
-                "No model of the catalogue fits this machine", hint="podsift llm serve --model NAME --print"
+                "No model of the catalogue fits this machine's GPUs",
+                hint="podsift llm serve --model NAME --print for another machine, or --gguf FILE on this CPU",
             )
         return fitting[0]
     m = catalog.model(name)

@@ -15,7 +15,7 @@ from pipeline.errors import NotFoundError, PodsiftError
 from pipeline.insight.batch import Question
 from pipeline.insight.batch_model import AnswerFile, PendingError, open_file
 from pipeline.insight.llm_book import Tally
-from pipeline.insight.relate import text_key
+from pipeline.insight.relate import meanings, text_key
 from pipeline.insight.toolbox import Toolbox
 from pipeline.insight.write import MoeWriter
 from pipeline.records import EpisodeContext, Findings, Transcript
@@ -90,7 +90,7 @@ class BatchWork:
 
     def _store(self, episode_id: int, stage: str, found: Findings, tally: Tally) -> bool:
         texts = [d.text for d in found.insights]
-        vectors = list(self._tools.embedder.embed(texts)) if texts else []
+        vectors = meanings(self._tools.embedder, texts)
         with self._db.begin() as conn:
             if not episodes.advance(conn, episode_id, stage, "relate"):
                 return False

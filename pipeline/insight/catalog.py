@@ -20,6 +20,8 @@ CACHE_GIB = 4.0
 """For what 16 prompts of a few thousand tokens keep; more is used when it is there."""
 CONTEXT = 16_384
 """Longer than any prompt of ours; a longer one only takes memory from the cache."""
+GGUF_BYTES = 0.6
+"""A parameter in llama.cpp's Q4_K_M: 4.8 bits."""
 THINKING = ("no", "switch", "always")
 
 
@@ -110,6 +112,16 @@ def fitting(gpus: Sequence[Gpu]) -> list[Choice]:
     for choice in sorted(found, key=lambda c: -c.precision.weights_gib):
         best.setdefault(choice.model.name, choice)
     return sorted(best.values(), key=lambda c: (c.model.thinking == "always", -c.model.total_b))
+
+
+def on_cpu(memory: int) -> list[tuple[CatalogModel, float]]:
+    """Models with a GGUF file that fit into so many bytes at four bits, with their GiB; the fewest active ones first.
+
+    On a CPU the active parameters decide the speed; one that always thinks is of no use.
+    """
+    found = [(m, m.total_b * 1e9 * GGUF_BYTES / 2**30) for m in models() if m.gguf and m.thinking != "always"]
+    fit = [(m, gib) for m, gib in found if gib * OVERHEAD + 2 <= memory / 2**30]
+    return sorted(fit, key=lambda f: (f[0].active_b, -f[0].total_b))
 
 
 def gpus_for(precision: Precision, gpus: Sequence[Gpu]) -> int:

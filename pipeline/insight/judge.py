@@ -1,7 +1,8 @@
 """How a new insight stands to earlier ones: the same, an update, disputed, extended, or only near it.
 
 Two stages: a gate (the vectors' cosine) picks pairs worth a question, a judge decides. Without a model the judge is
-`relate.same_idea`, which calls two texts the same only when nearly every sign agrees, and never says "update".
+`relate.same_idea`, which calls two texts the same only when nearly every sign agrees, and never says "update". A model
+is asked about pairs that are farther apart as well, first whether they touch at all.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pipeline.insight.llm_base import LanguageModel
 from pipeline.insight.llm_book import Book
 from pipeline.insight.numbers import numbers
 from pipeline.insight.prompts import prompt
-from pipeline.insight.relate import near_verbatim, same_idea
+from pipeline.insight.relate import GATE, near_verbatim, same_idea
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,12 @@ KINDS: Mapping[str, str] = {
 }
 """What a newer insight is to an earlier one."""
 ASPECTS = ("same", "update", "disputes", "extends")
+TOUCHES = "touches"
+ASKED = 0.30
+"""The gate of a model: of 40 written paraphrases 18 have a cosine of 0.40 or more and 33 of 0.30 (docs/never-twice.md).
+Below 0.40 one question is asked first."""
+APART = "unrelated"
+"""A verdict that leaves no link."""
 YES = 0.0
 """log p(Yes) - log p(No) above which the answer is yes."""
 SURE = 1.0
@@ -83,6 +90,11 @@ class Judge(Protocol):
         """Kept with each verdict: which judge it was, and by which prompts."""
         ...
 
+    @property
+    def gate(self) -> float:
+        """Pairs whose cosine is below this are not worth its time."""
+        ...
+
     def decide(self, pairs: Sequence[Pair]) -> list[Verdict]:
         """One verdict a pair, in order. Raises WaitingError when the model is away."""
         ...
@@ -92,6 +104,7 @@ class WordsJudge:
     """Decides by words, numbers and vectors alone."""
 
     name = "words"
+    gate = GATE
 
     def decide(self, pairs: Sequence[Pair]) -> list[Verdict]:
         verdicts = []
@@ -105,7 +118,10 @@ Open = Callable[[], AbstractAsyncContextManager[LanguageModel]]
 
 
 class ModelJudge:
-    """Asks a served model four one-token questions a pair, "the same" in both orders."""
+    """Asks a served model four one-token questions a pair, "the same" in both orders; of a pair below the usual gate
+    only when it says to a fifth one that they touch."""
+
+    gate = ASKED
 
     def __init__(self, open_model: Open, book: Book | None = None):
         self._open, self._book = open_model, book
@@ -123,22 +139,36 @@ class ModelJudge:
             self._book.flush()
 
     async def _decide(self, pairs: Sequence[Pair]) -> list[Verdict]:
-        ask = prompt("relation")
-        questions = []
-        for p in pairs:
-            questions += [ask.messages(aspect=a, earlier=p.earlier, newer=p.newer) for a in ASPECTS]
-            questions.append(ask.messages(aspect="same", earlier=p.newer, newer=p.earlier))
         async with self._open() as model:
-            answers = await model.yes_no(questions, ask.label)
-            each = len(ASPECTS) + 1
-            verdicts = [
-                decided(p, answers[i * each : (i + 1) * each - 1], answers[(i + 1) * each - 1])
-                for i, p in enumerate(pairs)
-            ]
+            far = [p for p in pairs if p.cosine < GATE]
+            touching = await _ask(model, [(p, (TOUCHES,)) for p in far])
+            apart = {id(p) for p, (answer,) in zip(far, touching, strict=True) if answer <= YES}
+            near = [p for p in pairs if id(p) not in apart]
+            answers = await _ask(model, [(p, (*ASPECTS, TURNED)) for p in near])
+            found = {id(p): decided(p, of[:-1], of[-1]) for p, of in zip(near, answers, strict=True)}
+            verdicts = [found.get(id(p)) or _apart(p) for p in pairs]
             return [
                 await _with_change(model, p, v) if v.kind == "update" else v
                 for p, v in zip(pairs, verdicts, strict=True)
             ]
+
+
+TURNED = "turned"
+"""The question for the same, with the two exchanged."""
+
+
+async def _ask(model: LanguageModel, asked: Sequence[tuple[Pair, Sequence[str]]]) -> list[list[float]]:
+    """The answers to each pair's questions."""
+    ask = prompt("relation")
+    questions = [
+        ask.messages(aspect="same", earlier=p.newer, newer=p.earlier)
+        if aspect == TURNED
+        else ask.messages(aspect=aspect, earlier=p.earlier, newer=p.newer)
+        for p, aspects in asked
+        for aspect in aspects
+    ]
+    answers = iter(await model.yes_no(questions, ask.label) if questions else [])
+    return [[next(answers) for _ in aspects] for _, aspects in asked]
 
 
 class StandInJudge:
@@ -146,7 +176,7 @@ class StandInJudge:
 
     def __init__(self, first: Judge, other: Judge):
         self._first, self._other = first, other
-        self.name = first.name
+        self.name, self.gate = first.name, first.gate
 
     def decide(self, pairs: Sequence[Pair]) -> list[Verdict]:
         try:
@@ -155,7 +185,9 @@ class StandInJudge:
         except WaitingError as e:
             log.warning("words alone judge for now: %s", e)
             self.name = self._other.name
-            return self._other.decide(pairs)
+            near = [p for p in pairs if p.cosine >= self._other.gate]
+            said = dict(zip(map(id, near), self._other.decide(near), strict=True))
+            return [said.get(id(p)) or _apart(p) for p in pairs]
 
 
 def decided(pair: Pair, answers: Sequence[float], same_turned: float) -> Verdict:
@@ -174,7 +206,11 @@ def decided(pair: Pair, answers: Sequence[float], same_turned: float) -> Verdict
         return Verdict("same", f"judged by the model ({same:+.1f})")
     if extends > YES:
         return Verdict("extends", f"judged by the model ({extends:+.1f})")
-    return Verdict("related", f"near it (likeness {pair.cosine:.2f})")
+    return Verdict("related", f"near it (likeness {pair.cosine:.2f})") if pair.cosine >= GATE else _apart(pair)
+
+
+def _apart(pair: Pair) -> Verdict:
+    return Verdict(APART, f"another idea (likeness {pair.cosine:.2f})")
 
 
 async def _with_change(model: LanguageModel, pair: Pair, verdict: Verdict) -> Verdict:

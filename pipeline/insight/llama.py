@@ -44,6 +44,9 @@ def serve(
     params.n_parallel, params.n_ctx = PARALLEL, PARALLEL * context
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.endpoint_metrics = True
+    # Thinking would fill an answer before it begins; nobody needs its pages.
+    params.enable_reasoning = 0
+    params.ui = False
     if api_key:
         params.api_keys = [api_key]
     try:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from pipeline.insight.embed import Vectors
+from pipeline.insight.embed import Embedder, Vectors
 from pipeline.insight.features import content_words
 from pipeline.insight.numbers import numbers
 
@@ -114,6 +114,11 @@ def expand_acronyms(text: str, also: Mapping[str, str] | None = None) -> str:
         return full + found[2]
 
     return _ACRONYM.sub(long_form, text)
+
+
+def meanings(embedder: Embedder, texts: Sequence[str]) -> list[Vectors]:
+    """The vectors by which insights are compared: of each text with its acronyms written out, shape (dimensions,)."""
+    return list(embedder.embed([expand_acronyms(t) for t in texts])) if texts else []
 
 
 def same_idea(a_text: str, a_vec: Vectors, b_text: str, b_vec: Vectors) -> Relation:

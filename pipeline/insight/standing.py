@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from pipeline.insight.compare import Comparer, Contender, opponents
-from pipeline.insight.judge import Judge, Pair, Said
+from pipeline.insight.judge import APART, Judge, Pair, Said
 from pipeline.store import matches
 from pipeline.store.database import Database
 from pipeline.store.insights import Candidate
@@ -17,9 +17,11 @@ FIELD = 24
 
 
 def judged(judge: Judge, near: Sequence[Neighbour]) -> Iterator[Link]:
-    """A link for each pair, in order. Raises WaitingError when the judge is away."""
+    """A link for each pair that is one, in order. Raises WaitingError when the judge is away."""
     pairs = [Pair(_said(n.newer), _said(n.earlier)) for n in near]
     for n, verdict in zip(near, judge.decide(pairs), strict=True):
+        if verdict.kind == APART:
+            continue
         yield Link(
             n.newer.insight.id,
             n.earlier.insight.id,

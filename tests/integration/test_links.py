@@ -14,7 +14,7 @@ from pipeline.digest.compose import build, compose
 from pipeline.engine.step import step
 from pipeline.errors import WaitingError
 from pipeline.insight.judge import Judge, Pair, Verdict, WordsJudge
-from pipeline.insight.relate import same_reason
+from pipeline.insight.relate import GATE, same_reason
 from pipeline.insight.toolbox import Toolbox
 from pipeline.settings import Settings
 from pipeline.stages import Workshop
@@ -34,6 +34,7 @@ class Fixed:
     """Says the same of every pair, and remembers what it was asked."""
 
     name = "fixed"
+    gate = GATE
 
     def __init__(self, verdict: Verdict | Exception):
         self.verdict, self.asked = verdict, list[Pair]()

@@ -11,7 +11,7 @@ from pipeline.cli import llm as cli
 from pipeline.cli.main import run
 from pipeline.errors import NotFoundError
 from pipeline.insight import catalog, gpus
-from pipeline.insight.catalog import Gpu, fitting, gpus_for, model, models, sglang_command
+from pipeline.insight.catalog import Gpu, fitting, gpus_for, model, models, on_cpu, sglang_command
 from tests.fakes.scripts import Says
 from tests.fakes.sglang import FakeSglang
 
@@ -83,7 +83,7 @@ def test_the_commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     monkeypatch.setattr(cli, "gpus", list)
     assert call(capsys, "recommend")[0] == 1
     code, _, err = call(capsys, "serve")
-    assert code == 2 and "fits this machine" in err
+    assert code == 2 and "fits this machine" in err and "--gguf" in err
     assert call(capsys, "serve", "--model", "GLM-4.5-Air")[0] == 2
     code, out, _ = call(capsys, "serve", "--model", "GLM-4.5-Air", "--print")
     assert code == 0 and "zai-org/GLM-4.5-Air-FP8" in out
@@ -99,6 +99,14 @@ def test_the_commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     monkeypatch.setattr("os.execv", lambda program, command: started.append((program, command)))
     assert call(capsys, "serve", "--python", "python3")[0] == 0
     assert started[0][1][1:3] == ["-m", "sglang.launch_server"]
+
+
+def test_on_a_cpu_what_fits_and_is_quick_comes_first() -> None:
+    names = [m.name for m, _ in on_cpu(24 * 2**30)]
+    assert names == ["Qwen/Qwen3-30B-A3B-Instruct-2507"]
+    more = on_cpu(256 * 2**30)
+    assert [m.active_b for m, _ in more] == sorted(m.active_b for m, _ in more) and len(more) > len(names)
+    assert all(m.gguf and m.thinking != "always" and gib < 256 for m, gib in more) and on_cpu(2**30) == []
 
 
 def test_bench_measures_the_served_model(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,32 @@ def test_a_model_is_asked_five_questions_a_pair_with_the_texts_as_data() -> None
     assert judge(model).decide([]) == []
 
 
+def apart(cosine: float) -> Pair:
+    v = np.zeros(384, np.float32)
+    v[0], v[1] = cosine, np.sqrt(1 - cosine**2)
+    return Pair(Said("Elsewhere", "Bread that rises slowly tastes better, say bakers in the south.", v), OLD)
+
+
+def test_pairs_far_apart_are_asked_first_whether_they_touch() -> None:
+    far, near = apart(0.33), apart(0.5)
+    model = Scripted((-3,))
+    assert [v.kind for v in judge(model).decide([far])] == ["unrelated"] and len(model.seen) == 1
+    assert "the very claim" in model.seen[0]
+
+    class Touches(Scripted):
+        async def yes_no(self, prompts: Sequence[str | Sequence[Message]], label: Label) -> list[float]:
+            self.seen += [p if isinstance(p, str) else p[-1].content for p in prompts]
+            last = [s.rsplit("\n\n", 2)[1] for s in self.seen[-len(prompts) :]]
+            return [5.0 if "very claim" in q or "nothing of weight" in q else -5.0 for q in last]
+
+    asked = Touches(())
+    assert [v.kind for v in judge(asked).decide([near, far])] == ["same", "same"]
+    assert len(asked.seen) == 1 + 5 + 5
+    # It touches, and is nothing that a link could say: such a pair is left, a nearer one is at least related.
+    assert decided(far, (-4, -4, -4, -4), -4).kind == "unrelated"
+    assert decided(near, (-4, -4, -4, -4), -4).kind == "related"
+
+
 def test_an_update_says_what_changed_only_in_figures_that_were_said() -> None:
     update = (1, 5, -5, 2, 1)
     true = "The waste that had fallen to 5 percent is back at 9 percent."
@@ -108,12 +134,14 @@ def test_words_never_say_update() -> None:
 def test_words_stand_in_while_the_model_is_away() -> None:
     class Away:
         name = "model"
+        gate = 0.3
 
         def decide(self, pairs: Sequence[Pair]) -> list[Verdict]:
             raise WaitingError("away")
 
     both = StandInJudge(Away(), WordsJudge())
-    assert [v.kind for v in both.decide([PAIR])] == ["related"] and both.name == "words"
+    assert both.gate == 0.3
+    assert [v.kind for v in both.decide([PAIR, apart(0.33)])] == ["related", "unrelated"] and both.name == "words"
 
 
 def test_borne_out_keeps_markup_out() -> None:
