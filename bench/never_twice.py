@@ -159,18 +159,24 @@ def _live(
         rows = sorted(digests.listed(conn, limit=1000), key=lambda r: r["id"])
         mails = [insights.of_digest(conn, r["id"]) for r in rows]
     sent = sum(len(m) for m in mails)
-    twice, blindly = _twice(mails, origin), _twice(control, origin)
+    twice, blindly = _twice(mails, origin, say), _twice(control, origin)
     return Outcome(len(calendar), len(origin), dict(planted), len(mails), sent, twice, blindly)
 
 
-def _twice(mails: Sequence[Sequence[StoredInsight]], origin: dict[int, Copy]) -> dict[str, int]:
+def _twice(
+    mails: Sequence[Sequence[StoredInsight]], origin: dict[int, Copy], say: Callable[[str], None] | None = None
+) -> dict[str, int]:
+    """By kind of plant, how often it came again; each told to `say`."""
     reached: dict[str, int] = defaultdict(int)
-    had: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    had: dict[str, list[StoredInsight]] = defaultdict(list)
     for i in (i for mail in mails for i in mail):
         copy = origin[i.episode_id]
-        if any(min(i.last, last) >= max(i.first, first) for first, last in had[copy.talk]):
+        again = next((o for o in had[copy.talk] if min(i.last, o.last) >= max(i.first, o.first)), None)
+        if again is not None:
             reached[copy.plant or "first airing"] += 1
-        had[copy.talk].append((i.first, i.last))
+            if say is not None:
+                say(f"{copy.talk}, {copy.plant}:\n  first: {again.text}\n  again: {i.text}")
+        had[copy.talk].append(i)
     return dict(reached)
 
 
