@@ -28,9 +28,10 @@ WORD_OVERLAP = 0.35
 """Of the shorter text's stems, so many also stand in the longer: a shared subject alone has less."""
 SHINGLE = 3
 NEAR_VERBATIM = 0.22
-"""Share of the shorter text's three-word runs that the longer one has, with MIN_SHARED of them. Recognitions that differ
-in every tenth word share about 0.7. Excerpts of two recognitions that have a sentence of 15 to 20 words in common pass in
-88 of 100 cases, those with 20 to 30 in 99 (at 0.35 it was 39 and 84); of 113,712 pairs of passages of one episode 3."""
+"""Share of the shorter text's three-word runs that the longer one has, with MIN_SHARED of them. Recognitions that
+differ in every tenth word share about 0.7. Excerpts of two recognitions that have a sentence of 15 to 20 words in
+common pass in 88 of 100 cases, with 20 to 30 words in 99 (at 0.35 it was 39 and 84); of 113,712 pairs of passages of
+one episode 3 do."""
 MIN_SHARED = 6
 SENTENCE = 10
 """So many shared runs are a sentence that was said once, however long the rest is."""
