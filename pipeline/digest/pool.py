@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import wraps
 
 from sqlalchemy import Connection
 
@@ -47,6 +48,7 @@ class Pool:
         """`same_idea`, asked once for each pair of texts."""
         told = self._told
 
+        @wraps(same_idea)  # selecting looks which one it is
         def same(a: str, a_vector: Vector | None, b: str, b_vector: Vector | None) -> str | None:
             if (a, b) not in told:
                 if len(told) >= REMEMBERED:

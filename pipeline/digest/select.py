@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import unwrap
 
-from pipeline.insight.relate import near_verbatim
+import numpy as np
+
+from pipeline.insight.relate import SAME, near_verbatim, same_reason, shingles, text_key
 from pipeline.store.insights import Candidate, Had, Vector
 from pipeline.store.links import Link, Pairs
 
@@ -63,8 +66,9 @@ def select(
     told = _judged(same_idea, links)
     fresh: list[Candidate] = []
     left: list[Left] = []
+    near = comparable(had, links) if unwrap(same_idea) is same_reason else lambda _c: had
     for c in sorted(candidates, key=lambda c: (-c.insight.score, c.insight.id)):
-        reason = _old(c, had, floor, told)
+        reason = _old(c, near(c), floor, told)
         if reason:
             left.append(Left(c, reason))
         else:
@@ -77,6 +81,44 @@ def select(
         chosen = more
     chosen.sort(key=lambda c: (-c.insight.score, c.insight.id))
     return Selection(tuple(chosen), tuple(left + rest), relaxed, _updates(chosen, had, links))
+
+
+def comparable(had: Sequence[Had], links: Pairs) -> Callable[[Candidate], Sequence[Had]]:
+    """Of all that a subscriber has had, in its order, what can say the same as a candidate by `same_reason` or a link.
+
+    Two can only be the same with equal keys, a link, a run of words in common, or near vectors. After a year a
+    subscriber has had 1,800 ideas, and a thousand candidates are compared with them.
+    """
+    by_id: dict[int, list[int]] = defaultdict(list)
+    by_key: dict[str, list[int]] = defaultdict(list)
+    by_run: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for k, h in enumerate(had):
+        by_id[h.insight_id].append(k)
+        for key in {h.text_key, text_key(h.text)}:
+            by_key[key].append(k)
+        for run in shingles(h.text):
+            by_run[run].append(k)
+    linked: dict[int, set[int]] = defaultdict(set)
+    for pair in links:
+        for a in pair:
+            linked[a] |= pair
+    sized = [k for k, h in enumerate(had) if h.vector is not None]
+    shapes = {had[k].vector.shape for k in sized}  # type: ignore[union-attr]
+    vectors = np.stack([had[k].vector for k in sized]) if len(shapes) == 1 else None  # type: ignore[misc]
+
+    def of(c: Candidate) -> Sequence[Had]:
+        found = {k for i in (c.insight.id, *linked.get(c.insight.id, ())) for k in by_id.get(i, ())}
+        for key in (c.text_key, text_key(c.insight.text)):
+            found.update(by_key.get(key, ()))
+        for run in shingles(c.insight.text):
+            found.update(by_run.get(run, ()))
+        if len(shapes) > 1:
+            return had
+        if vectors is not None and c.vector is not None and c.vector.shape in shapes:
+            found.update(sized[j] for j in np.flatnonzero(vectors @ c.vector > SAME - 0.01))
+        return [had[k] for k in sorted(found)]
+
+    return of
 
 
 Told = Callable[[Candidate, "Candidate | Had"], str | None]

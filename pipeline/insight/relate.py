@@ -156,7 +156,7 @@ def near_verbatim(a: str, b: str) -> bool:
     """Whether one text is the other, or a piece of it, but for a few words: reruns, twins, another recognition."""
     if text_key(a) == text_key(b):
         return True
-    one, two = _shingles(a), _shingles(b)
+    one, two = shingles(a), shingles(b)
     shared = len(one & two)
     return shared >= SENTENCE or (shared >= MIN_SHARED and shared / min(len(one), len(two)) >= NEAR_VERBATIM)
 
@@ -173,7 +173,8 @@ def _tokens(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=8192)
-def _shingles(text: str) -> frozenset[tuple[str, ...]]:
+def shingles(text: str) -> frozenset[tuple[str, ...]]:
+    """Every run of SHINGLE words; texts that share none are not nearly the same."""
     tokens = _tokens(text)
     return frozenset(zip(*(tokens[i:] for i in range(SHINGLE)), strict=False))
 
