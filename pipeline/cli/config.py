@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 from pydantic import SecretStr
 
 from pipeline.cli.shared import App, json_option, print_json
 from pipeline.settings import Section
+
+
+def as_toml(value: object) -> str:
+    """A setting's value as it would stand in podsift.toml."""
+    # TOML's strings, numbers, booleans and arrays of these are written as JSON's are.
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False, default=str)
 
 
 @click.group()
@@ -31,7 +39,8 @@ def show(app: App, as_json: bool) -> None:
                 continue
             shown = "(set)" if isinstance(value, SecretStr) else str(value) if hasattr(value, "parts") else value
             values[".".join((*path, name))] = shown
-            lines.append(f"{name} = {shown!r:<32} # PODSIFT_{'_'.join((*path, name)).upper()}: {info.description}")
+            line = f"# {name} is not set" if shown is None else f"{name} = {as_toml(shown)}"
+            lines.append(f"{line:<48} # PODSIFT_{'_'.join((*path, name)).upper()}: {info.description}")
 
     walk(app.settings, ())
     if as_json:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import reference
 from pipeline.cli.main import COMMANDS
 from pipeline.settings import keys
 from pipeline.store import episodes, outbox
@@ -33,6 +34,13 @@ def test_structure_names_every_module() -> None:
 def test_readme_names_every_command() -> None:
     told = (ROOT / "README.md").read_text("utf-8")
     assert [c for c in COMMANDS if not re.search(rf"podsift {c}\b|make {c}\b", told)] == []
+
+
+@needs_checkout
+@pytest.mark.parametrize("name", ["commands", "settings"])
+def test_the_reference_is_what_the_code_says(name: str) -> None:
+    written = (ROOT / "docs" / f"{name}.md").read_text("utf-8")
+    assert written == getattr(reference, name)(), "run: python -m bench.reference"
 
 
 @needs_checkout
