@@ -67,5 +67,9 @@ sbom: ## what each lock installs, as CycloneDX
 audit: ## known vulnerabilities of what is locked; fails when a package was skipped. Needs pip-audit
 	$(BIN)/python tools/audit.py requirements/*.txt
 
+pictures: $(VENV)/.dev-ready ## pictures of the demo's mail and pages for README and docs; needs Chromium
+	test -d demo-data/mail || $(BIN)/podsift demo
+	$(BIN)/python -m bench.pictures demo-data docs/images
+
 clean:
 	rm -rf $(VENV) .venv-sglang demo-data dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis artefacts

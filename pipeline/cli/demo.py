@@ -33,15 +33,16 @@ from pipeline.store import episodes, feeds, insights, outbox, subscribers
 from pipeline.store.database import Database, open_database
 
 READER = "reader@demo.localhost"
+OPERATOR = "demo-operator-token"
 FEEDS = ("feed-slow-software.xml", "feed-long-table.xml")
 
 
-def demo_settings(folder: Path, port: int, smtp_port: int) -> Settings:
+def demo_settings(folder: Path, server: SampleServer, smtp_port: int) -> Settings:
     """The demo's own settings: nothing of the user's environment or podsift.toml changes them."""
     return settings_module.load(
         environ={
             "PODSIFT_DATA_DIR": str(folder),
-            "PODSIFT_FEED_ALLOW_HOSTS": f"127.0.0.1:{port}",
+            "PODSIFT_FEED_ALLOW_HOSTS": f"127.0.0.1:{server.port}",
             "PODSIFT_SMTP_HOST": "127.0.0.1",
             "PODSIFT_SMTP_PORT": str(smtp_port),
             "PODSIFT_SMTP_SECURITY": "none",
@@ -50,6 +51,12 @@ def demo_settings(folder: Path, port: int, smtp_port: int) -> Settings:
             "PODSIFT_DIGEST_FIRST_LOOKBACK_DAYS": "14",
             "PODSIFT_FEED_LOOKBACK_DAYS": "14",
             "PODSIFT_AUDIO_MIN_FREE_BYTES": "50000000",
+            "PODSIFT_SECRET_KEY": server.secret,
+            "PODSIFT_WEB_PORT": str(server.pages_port),
+            "PODSIFT_WEB_BASE_URL": f"http://127.0.0.1:{server.pages_port}",
+            "PODSIFT_WEB_OPEN_SUBSCRIBE": "true",
+            # For whoever sits at this machine; the pages listen on loopback.
+            "PODSIFT_WEB_OPERATOR_TOKEN": OPERATOR,
         }
         | _environment_config(folder)
     )
@@ -63,16 +70,18 @@ def _environment_config(folder: Path) -> dict[str, str]:
 
 
 @click.command()
+@click.option("--pages", is_flag=True, help="Then serve the pages, so that the mail's links work, until Ctrl-C.")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=Path("demo-data"), show_default=True)
-def demo(data: Path) -> int:
+def demo(data: Path, pages: bool) -> int:
     """Poll, download, transcribe, find, rank and mail the bundled sample shows."""
     console = Console(highlight=False)
     data.mkdir(parents=True, exist_ok=True)
     with only_one(data), SampleServer(data) as server, MailSink(data) as sink:
-        settings = demo_settings(data, server.port, sink.port)
+        settings = demo_settings(data, server, sink.port)
         db = open_database(settings)
         try:
-            return _demo(console, db, settings, server.base_url, data, sink)
+            done = _demo(console, db, settings, server.base_url, data, sink)
+            return done or (_pages(db, settings) if pages else 0)
         finally:
             db.close()
 
@@ -122,6 +131,7 @@ def _demo(console: Console, db: Database, settings: Settings, base_url: str, dat
     if not built.digests and not sent.sent:
         console.print(f"\nNothing new: {new} new episodes, no digest to build, no mail sent for {who.email}.")
         console.print(f"The digest of the first run is in {data}/mail. To start over: rm -r {data}")
+        console.print("podsift demo --pages serves the archive, search, audio and preferences.")
         return 1 if waiting or built.failed else 0
     with db.begin() as conn:
         found = [i for d in built.digests for i in insights.of_digest(conn, d)]
@@ -135,10 +145,19 @@ def _demo(console: Console, db: Database, settings: Settings, base_url: str, dat
     console.print(
         "\n[bold]Next[/bold]\n"
         f"  open {data}/mail/*.html in a browser; run the demo again: it sends nothing twice\n"
+        "  podsift demo --pages serves the archive, search, audio and preferences, and the mail's links work\n"
         "  your own shows: podsift init, podsift feed add URL, podsift subscriber add YOU@EXAMPLE.ORG, podsift up"
     )
     (data / "timings.json").write_text(json.dumps(seconds, indent=1), "utf-8")
     return 1 if waiting or built.failed or sent.sent != 1 else 0
+
+
+def _pages(db: Database, settings: Settings) -> int:
+    """The archive and the reader's own pages, with the samples' audio beside them."""
+    from pipeline.cli.web import serve
+
+    click.echo(f"operator pages at {settings.web.base_url}/ops with the token {OPERATOR}")
+    return serve(db, settings, SystemClock())
 
 
 def _reader(conn: Connection, settings: Settings, clock: SystemClock) -> Subscriber:

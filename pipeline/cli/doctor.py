@@ -12,7 +12,7 @@ from pipeline.cli.shared import App, json_option, print_json
 from pipeline.email.smtp import connect
 from pipeline.engine.supervise import STATUS, read_status, said
 from pipeline.errors import PodsiftError
-from pipeline.store import database, episodes, feeds, health, outbox, stage_runs, subscribers
+from pipeline.store import channels, database, episodes, feeds, health, outbox, stage_runs, subscribers
 from pipeline.store.database import Database
 
 STUCK = timedelta(hours=6)
@@ -92,6 +92,29 @@ def check_smtp(app: App, _db: Database) -> Result:
         return "warn", "no mail server is set; digests are built and kept. Set smtp.host"
     connect(app.settings.smtp).quit()
     return "ok", f"{app.settings.smtp.host}:{app.settings.smtp.port} takes mail from us"
+
+
+def check_domain(app: App, _db: Database) -> Result:
+    from pipeline.email.domain import judged
+
+    host = app.settings.smtp.host
+    if host is None or (host in ("localhost", "127.0.0.1", "::1") and app.settings.web.base_url is None):
+        return "off", "no mail leaves this machine"
+    found = judged(app.settings)
+    worst = next((r for r in ("bad", "warn") if any(f.result == r for f in found)), "ok")
+    return worst, "; ".join(f.says for f in found if f.result == worst or worst == "ok")
+
+
+def check_channels(_app: App, db: Database) -> Result:
+    with db.begin(reads=True) as conn:
+        rows, n = channels.listed(conn), channels.counts(conn)
+    if not rows:
+        return "off", "no channels; podsift channel add"
+    paused = [r["name"] for r in rows if r["state"] == "paused"]
+    text = ", ".join(f"{v} {k}" for k, v in sorted(n.items())) or "nothing posted yet"
+    if n.get("uncertain"):
+        return "bad", f"{text}; decide with podsift channel resolve"
+    return ("warn", f"{text}; paused: {', '.join(paused)}") if paused or n.get("failed") else ("ok", text)
 
 
 def check_feeds(app: App, db: Database) -> Result:
@@ -175,6 +198,8 @@ CHECKS: dict[str, Callable[[App, Database], Result]] = {
     "whisper": check_whisper,
     "language model": check_llm,
     "mail server": check_smtp,
+    "mail domain": check_domain,
+    "channels": check_channels,
     "feeds": check_feeds,
     "jobs": check_jobs,
     "outbox": check_mail,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
+import socket
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -40,6 +42,12 @@ def shift_to_yesterday(folder: Path, today: datetime) -> timedelta:
         if m[1] == "pubDate"
     ]
     return (today - timedelta(days=1)).date() - max(dates).astimezone(UTC).date()
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -109,7 +117,12 @@ class SampleServer:
         self.port = int(self._server.server_address[1])
         self.base_url = f"http://127.0.0.1:{self.port}"
         handler.base_url = self.base_url  # type: ignore[attr-defined]
-        self._state.write_text(json.dumps({"port": self.port, "days": days}), "utf-8")
+        # Kept as well: where the demo's pages will be, and the key that signs links to them.
+        self.pages_port = int(kept.get("pages_port") or _free_port())
+        self.secret = str(kept.get("secret") or f"k1:{secrets.token_urlsafe(32)}")
+        self._state.write_text(
+            json.dumps({"port": self.port, "days": days, "pages_port": self.pages_port, "secret": self.secret}), "utf-8"
+        )
         self._thread = threading.Thread(target=self._server.serve_forever, name="samples", daemon=True)
 
     def __enter__(self) -> SampleServer:

@@ -165,6 +165,29 @@ def proven(at: Place, server: ScriptedServer, mails: int) -> Counter[str]:
     return Counter(states.values())
 
 
+def table(at: Place, server: ScriptedServer, kills: int) -> dict[str, int]:
+    """What came of it, as docs/delivery.md shows it; left in artefacts/ too."""
+    states, seen = at.states(), server.seen
+    unsure = [m for m, s in states.items() if s == "uncertain"]
+    found = {
+        "mails": len(states),
+        "kills that hit": kills,
+        **{f"rows {s}": n for s, n in sorted(Counter(states.values()).items())},
+        "handed over whole": sum(seen.whole.values()),
+        "taken (250 written)": sum(seen.taken.values()),
+        "refused after the dot": sum(seen.refused.values()),
+        "taken twice": sum(n > 1 for n in seen.taken.values()),
+        "sent but not taken": sum(s == "sent" and seen.taken[m] == 0 for m, s in states.items()),
+        "failed but taken": sum(s == "failed" and seen.taken[m] > 0 for m, s in states.items()),
+        "uncertain, and taken": sum(seen.taken[m] for m in unsure),
+        "uncertain, and not taken": sum(seen.taken[m] == 0 for m in unsure),
+    }
+    artefacts = Path(__file__).resolve().parents[2] / "artefacts"
+    artefacts.mkdir(exist_ok=True)
+    (artefacts / f"kill-mail-{len(states)}.json").write_text(json.dumps(found, indent=1), "utf-8")
+    return found
+
+
 @pytest.mark.parametrize("where", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_a_storm_of_kills_in_short(where: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue("postgres_url") if where == "postgres" else None
@@ -172,6 +195,7 @@ def test_a_storm_of_kills_in_short(where: str, tmp_path: Path, request: pytest.F
         at = place(tmp_path, server.port, 60, url)
         assert storm(at, server, 6, 2) == 6
         proven(at, server, 60)
+        table(at, server, 6)
 
 
 @pytest.mark.slow
@@ -179,4 +203,5 @@ def test_a_storm_of_kills(tmp_path: Path) -> None:
     with ScriptedServer(Trouble(3, 0.002)) as server:
         at = place(tmp_path, server.port, 500)
         assert storm(at, server, 50, 4) == 50
-        print(proven(at, server, 500))
+        proven(at, server, 500)
+        print("\n".join(f"{n:6}  {what}" for what, n in table(at, server, 50).items()))
