@@ -190,6 +190,11 @@ class BounceSettings(Section):
     imap_username: str | None = Field(None, description="login name of that mailbox")
     imap_password: SecretStr | None = Field(None, description="its password")
     imap_folder: str = Field("INBOX", description="folder of that mailbox; read messages are left, marked as seen")
+    webhook_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="lets a mail server post reports as they come to /hooks/bounce of the pages; unset closes it",
+    )
     soft_limit: Annotated[int, Field(ge=1)] = Field(5, description="so many soft bounces within the window suppress")
     soft_days: Annotated[int, Field(ge=1)] = Field(14, description="days of that window")
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from pipeline.errors import DatabaseAwayError, NotFoundError, PodsiftError, RefusedError
-from pipeline.web import atom, find, forms, operators, people, readers, rss, session
+from pipeline.web import atom, find, forms, hooks, operators, people, readers, rss, session
 from pipeline.web.headers import Headers
 from pipeline.web.site import Site
 
@@ -103,6 +103,7 @@ def application(site: Site) -> ASGIApp:
         Route("/d/{token}", readers.sent),
         Route("/metrics", operators.metrics),
         Route("/r/{token}", rss.own),
+        Route("/hooks/bounce", hooks.bounced, methods=["POST"]),
         Route("/ops/login", session.login_page),
         Route("/ops/login", posted(session.login, "login"), methods=["POST"]),
         Route("/ops/logout", posted(session.logout), methods=["POST"]),

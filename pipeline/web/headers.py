@@ -8,7 +8,7 @@ from collections.abc import Callable
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SECRET = re.compile(r"/(?:c|d|f|p|r|u|ops|subscribe)(?:/|$)")
+SECRET = re.compile(r"/(?:c|d|f|hooks|p|r|u|ops|subscribe)(?:/|$)")
 """Paths that carry a token or show what is not everybody's: never stored, never indexed."""
 
 _ALWAYS = {

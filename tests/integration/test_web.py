@@ -15,6 +15,7 @@ import pytest
 from pipeline.clock import FixedClock
 from pipeline.digest.compose import build
 from pipeline.email import tokens
+from pipeline.email.bounce import envelope_sender
 from pipeline.records import Subscriber
 from pipeline.settings import Settings, load
 from pipeline.store import episodes, feedback, feeds, outbox, subscribers
@@ -413,6 +414,30 @@ def test_forms_are_bounded(world: World) -> None:
 
 
 URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def test_a_mail_server_posts_a_bounce(world: World, clock: FixedClock) -> None:
+    assert world.http.post("/hooks/bounce", content=b"x").status_code == 404, "closed until a token is set"
+    more = {"bounce": {"address": "bounce@example.org", "webhook_token": TOKEN}}
+    ours = Settings.model_validate(world.settings.model_dump() | more)
+    with world.db.begin() as conn:
+        (mail,) = outbox.listed(conn)
+    to = envelope_sender(ours, mail["id"])
+    report = (
+        f"To: {to}\r\nMIME-Version: 1.0\r\n"
+        "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
+        "--b\r\nContent-Type: text/plain\r\n\r\nNo.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n"
+        "Reporting-MTA: dns; mx.example.org\r\n\r\nFinal-Recipient: rfc822; reader@example.org\r\n"
+        "Action: failed\r\nStatus: 5.1.1\r\n\r\n--b--\r\n"
+    ).encode()
+    with pages(ours, world.db, clock) as address, httpx.Client(base_url=address) as http:
+        assert http.post("/hooks/bounce", content=report).status_code == 401
+        wrong = {"Authorization": "Bearer not-this-token-at-all"}
+        assert http.post("/hooks/bounce", content=report, headers=wrong).status_code == 401
+        good = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "message/rfc822"}
+        assert http.post("/hooks/bounce", content=b"x" * 300_000, headers=good).status_code == 413
+        assert http.post("/hooks/bounce", content=report, headers=good).json() == {"kind": "hard", "suppressed": True}
+        assert http.post("/hooks/bounce", content=report, headers=good).json()["kind"] == "repeated"
 
 
 def test_rates_are_limited(sqlite: Database, web_settings: Settings, clock: FixedClock) -> None:

@@ -26,7 +26,7 @@ ROUTES = (
     "/", "/archive", "/archive/{}", "/i/{}", "/e/{}", "/shows", "/s/{}", "/topics", "/t/{}", "/search", "/feed.xml",
     "/search.xml", "/subscribe", "/c/{}", "/u/{}", "/p/{}", "/p/{}/data.json", "/f/{}", "/d/{}", "/ops", "/ops/{}",
     "/ops/login", "/ops/logout", "/ops/act", "/static/{}", "/healthz", "/robots.txt", "/favicon.ico", "/rss.xml",
-    "/r/{}", "/archive/{}.md", "/metrics",
+    "/r/{}", "/archive/{}.md", "/metrics", "/hooks/bounce",
 )  # fmt: skip
 METHODS = ("GET", "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
 NASTY = (
@@ -49,6 +49,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         "PODSIFT_SECRET_KEY": "k1:0123456789abcdef0123456789abcdef",
         "PODSIFT_WEB_OPERATOR_TOKEN": TOKEN,
         "PODSIFT_WEB_OPEN_SUBSCRIBE": "true",
+        "PODSIFT_BOUNCE_WEBHOOK_TOKEN": TOKEN,
         "PODSIFT_WEB_BASE_URL": "http://127.0.0.1:1",
     }
     if request.param == "pg":
