@@ -119,6 +119,7 @@ def test_no_route_breaks(site: tuple[str, list[str]], data: st.DataObject) -> No
         assert not re.search(r"<script(?! src=\"/static/)", got.text)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.text(max_size=10), st.lists(st.text(max_size=20), min_size=1, max_size=3), max_size=8),
     st.binary(max_size=200),
