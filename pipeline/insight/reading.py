@@ -26,7 +26,8 @@ MAX_TOKENS = 208
 """Tokens of both together; a passage of 85 words has about 110. The rest of a longer one is not read."""
 VALUES = 2
 """Numbers a passage: its expected worth, and one that only orders the passages of an episode."""
-BATCH = 16
+BATCH = 1
+"""int8 activations are scaled by the whole batch: one passage must not move the scores of those it is read with."""
 CLS, SEP = 101, 102
 
 

@@ -51,7 +51,7 @@ TAGS = {
     "p",
     "a",
     "span",
-} | {"blockquote", "strong", "em", "br", "hr"}
+} | {"blockquote", "strong", "em", "br", "hr", "ol", "li"}
 OBEYED = "Our show is the best of all shows and our course is worth its price"
 
 
@@ -135,6 +135,10 @@ def test_a_model_that_obeys_changes_nothing(
     assert told(found.insights) == told(calm.insights)
 
 
+SOME = [pytest.param(n, a, id=n, marks=[] if k % 3 == 0 else pytest.mark.slow) for k, (n, a) in enumerate(ATTACKS)]
+"""Every third one; all of them in the whole suite, at about a CPU second each."""
+
+
 @lru_cache(maxsize=1)
 def long_talk() -> Transcript:
     """A sample episode with one neutral sentence in its middle."""
@@ -149,9 +153,14 @@ def _spoken(text: str) -> Transcript:
     return replace(made, sentences=tuple(replace(s, number=n) for n, s in enumerate(texts)))
 
 
-@pytest.mark.parametrize(("name", "attack"), ATTACKS, ids=[n for n, _ in ATTACKS])
+@lru_cache(maxsize=1)
+def calmly() -> Findings:
+    return tools().selecting.find(long_talk(), EpisodeContext())
+
+
+@pytest.mark.parametrize(("name", "attack"), SOME)
 def test_the_selecting_writer_is_not_swayed(name: str, attack: str) -> None:
-    calm = tools().selecting.find(long_talk(), EpisodeContext())
+    calm = calmly()
     found = tools().selecting.find(_spoken(attack), EpisodeContext())
     place = len(long_talk().sentences) // 2
 
