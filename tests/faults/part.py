@@ -22,7 +22,7 @@ from pipeline.engine import step, ticks
 from pipeline.insight import toolbox
 from pipeline.records import Sentence, Transcript
 from pipeline.transcript import whisper
-from pipeline.transcript.base import Word
+from pipeline.transcript.base import Recognition, Word
 from tests.fakes.embedder import WordEmbedder
 from tests.faults import script
 
@@ -35,6 +35,13 @@ class ScriptTranscriber:
     """Hears what the script says."""
 
     def __init__(self, *_args: Any, **_more: Any) -> None: ...
+
+    def recognise(
+        self, audio: Path, *, language: str | None = None, hints: str | None = None, progress: Any = None
+    ) -> Recognition:
+        made = self.transcribe(audio, language=language, progress=progress)
+        (words,) = self.hear(audio, [(0.0, made.duration_s)], language)
+        return Recognition(made, tuple(words))
 
     def transcribe(self, audio: Path, *, language: str | None = None, progress: Any = None) -> Transcript:
         n = script.number(audio)
@@ -97,7 +104,7 @@ def main() -> None:
     shorten()
     replaced: tuple[tuple[Any, str, Any], ...] = (
         (clock.SystemClock, "now", now),
-        (stages, "WhisperTranscriber", ScriptTranscriber),
+        (stages, "Pool", ScriptTranscriber),
         (whisper, "WhisperTranscriber", ScriptTranscriber),
         (toolbox, "MiniLmEmbedder", lambda *_: WordEmbedder()),
     )
