@@ -24,6 +24,7 @@ SECRETS = {
     "PODSIFT_SMTP_PASSWORD": "smtp-password-of-tests",
     "PODSIFT_SMTP_DKIM_KEY": "-----BEGIN PRIVATE KEY-----\nMIIdkimline1\nMIIdkimline2\n-----END PRIVATE KEY-----",
     "PODSIFT_BOUNCE_IMAP_PASSWORD": "imap-password-of-tests",
+    "PODSIFT_BOUNCE_WEBHOOK_TOKEN": "bounce-webhook-token-of-tests",
     "PODSIFT_WEB_OPERATOR_TOKEN": "operator-token-of-tests",
 }
 PIECES = (
