@@ -1,10 +1,12 @@
 """Writes docs/commands.md and docs/settings.md from the code itself; a guard test holds them to it.
 
 python -m bench.reference            # after a command, an option or a setting was changed
+python -m bench.reference commands   # to look at, nothing is written
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +24,8 @@ WIDTH = 100
 def commands() -> str:
     """The help of every command, as Markdown."""
     text = "# Commands\n\nWritten from the code by `python -m bench.reference`: what each command says with `--help`.\n"
-    for path, context in walk(podsift, click.Context(podsift, info_name="podsift", terminal_width=WIDTH)):
+    root = click.Context(podsift, info_name="podsift", terminal_width=WIDTH, **podsift.context_settings)
+    for path, context in walk(podsift, root):
         text += f"\n{'#' * (2 if len(path) == 1 else 3)} podsift {' '.join(path)}\n\n```\n{context.get_help()}\n```\n"
     return text
 
@@ -67,6 +70,9 @@ def section(kind: type[Section], path: tuple[str, ...]) -> str:
 
 
 def main() -> None:
+    if sys.argv[1:]:
+        sys.stdout.write({"commands": commands, "settings": settings}[sys.argv[1]]())
+        return
     for name, text in (("commands.md", commands()), ("settings.md", settings())):
         (ROOT / "docs" / name).write_text(text, "utf-8")
         print(f"wrote docs/{name}: {len(text):,} characters")

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import closing
 from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import pytest
 from bench.sound import demo
 from pipeline import weights
 from pipeline.resources import resource
-from tests.fakes.http_server import send, serve
+from tests.fakes.http_server import Answer, send, serve
 
 pytestmark = [
     pytest.mark.whisper,
@@ -74,6 +75,25 @@ def working(pid: int) -> psutil.Process | None:
         return None
 
 
+def slowly(folder: Path, body: bytes) -> Answer:
+    """The long file, of which the end comes only when the short one is heard: so the order is always the same."""
+
+    def answer(h: BaseHTTPRequestHandler) -> None:
+        h.send_response(200)
+        h.send_header("Content-Type", "audio/mpeg")
+        h.send_header("Content-Length", str(len(body)))
+        h.end_headers()
+        at = 0
+        until = time.monotonic() + 300
+        while at + 1024 < len(body) and time.monotonic() < until and not rows(folder, "SELECT 1 FROM transcript"):
+            h.wfile.write(body[at : at + 1024])
+            at += 1024
+            time.sleep(0.2)
+        h.wfile.write(body[at:])
+
+    return answer
+
+
 @pytest.mark.parametrize(
     ("names", "times", "least_s", "kill_cpu_s"),
     [
@@ -93,7 +113,7 @@ def test_killed_in_the_middle_of_a_long_file(
         site.answers |= {
             "/feed.xml": send(feed.encode(), Content_Type="application/rss+xml"),
             "/short.mp3": send(short, Content_Type="audio/mpeg"),
-            "/long.mp3": send((tmp_path / "long.mp3").read_bytes(), Content_Type="audio/mpeg"),
+            "/long.mp3": slowly(tmp_path, (tmp_path / "long.mp3").read_bytes()),
         }
         (tmp_path / "t.toml").write_text("")
         env = {name: value for name, value in os.environ.items() if not name.startswith("PODSIFT_")} | {

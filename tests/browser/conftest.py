@@ -182,6 +182,8 @@ def chrome() -> Iterator[chromium.Tab]:
 @pytest.fixture
 def tab(chrome: chromium.Tab, request: pytest.FixtureRequest) -> Iterator[chromium.Tab]:
     """A tab without cookies, light and wide. Its last look is kept in artefacts/."""
+    if "world" in request.fixturenames:
+        request.getfixturevalue("world")  # first, so that the tab leaves before the site is gone
     chrome.call("Network.clearBrowserCookies")
     chrome.scripts(allowed=True)
     chrome.look(1200)
@@ -190,6 +192,7 @@ def tab(chrome: chromium.Tab, request: pytest.FixtureRequest) -> Iterator[chromi
     yield chrome
     chrome.scripts(allowed=True)
     chrome.picture(ARTEFACTS / "browser" / (re.sub(r"\W+", "-", request.node.name).strip("-") + ".png"))
+    chrome.goto("about:blank")  # a player may still be loading
     assert chrome.complaints == [], "the browser complained"
 
 
