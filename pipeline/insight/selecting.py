@@ -20,7 +20,7 @@ from pipeline.insight.passage import passages, runs, words
 from pipeline.insight.prove import proven
 from pipeline.insight.rank import Ranker
 from pipeline.insight.relate import near_verbatim
-from pipeline.insight.title import claim, title_of
+from pipeline.insight.title import Meaning, claim, title_of
 from pipeline.records import Dropped, EpisodeContext, Findings, InsightDraft, Origin, Passage, Sentence, Transcript
 
 MIN_WORDS = 25
@@ -40,6 +40,7 @@ ALIKE = 0.72
 """Two insights of one episode whose cosine is higher are told twice."""
 
 _BRACKETED = re.compile(r"\\?[\[(](?:laugh\w*|unintelligible|inaudible|crosstalk|\d?\d:\d\d|music)", re.IGNORECASE)
+_CLOCK = re.compile(r"\\?[\[(]\d{1,2}:\d\d(?::\d\d)?\.?\\?[\])]")
 _BACKWARD = re.compile(
     r"^(?:the (?:other|second|third|same|latter|next|last)|another|one of (?:them|those|these)|for example|"
     r"for instance|like i said|as i said|in that case|at that point|after that|same|both|such|not|"
@@ -111,7 +112,9 @@ class SelectingWriter:
         ranked = self._ranker.score(cut, transcript, self._embedder)
         best = sorted((p for p in ranked if p.score >= FLOOR), key=lambda p: (-p.score, p.first))[:TRIED]
         chosen, dropped = choose(self._excerpts(best, transcript), transcript, self._vector)
-        drafts = sorted((draft(e.span, transcript) for e in chosen), key=lambda d: (-d.score, d.first))
+        drafts = sorted(
+            (draft(e.span, transcript, self._embedder.embed) for e in chosen), key=lambda d: (-d.score, d.first)
+        )
         kept, unproven = proven(drafts, transcript)
         return Findings(self.origin, ranked, kept, (*dropped, *unproven))
 
@@ -179,13 +182,22 @@ def standing(span: Passage, transcript: Transcript) -> float:
     factor *= 0.85 ** sum(words(sentence.text) <= _FRAGMENT for sentence in (inside[0], inside[-1]))
     text = " ".join(sentence.text for sentence in inside)
     factor *= 0.7 ** len(_BRACKETED.findall(text))
+    # The time of day of a transcript's own clock: nobody said it.
+    factor *= 0.5 ** len(_CLOCK.findall(text))
     factor *= 0.75 ** len(_ADDRESSED.findall(text))
     # Half of what somebody is quoted with.
-    factor *= 0.75 if text.count('"') % 2 or text.count("“") != text.count("”") else 1.0
+    factor *= 0.75 if _half_quoted(text) else 1.0
     if _LOUD.search(text) or any(to_a_machine(sentence.text) for sentence in inside):
         return 0.0
     size = words(text)
     return factor * (1.0 if size >= 35 else 0.9)
+
+
+def _half_quoted(text: str) -> bool:
+    """Whether a quotation begins before the text or ends after it."""
+    marks = [m.start() for m in re.finditer('"', text)]
+    turned = any(at and not text[at - 1].isspace() and text[at - 1] not in "([—-" for at in marks[::2])
+    return bool(len(marks) % 2) or turned or text.count("“") != text.count("”")
 
 
 def _start(sentence: Sentence) -> float:
@@ -251,13 +263,13 @@ def choose(
     return [excerpt for excerpt, *_ in chosen], dropped
 
 
-def draft(span: Passage, transcript: Transcript) -> InsightDraft:
+def draft(span: Passage, transcript: Transcript, meaning: Meaning | None = None) -> InsightDraft:
     """The excerpt as an insight: its sentences are text, quote and evidence in one."""
     inside = transcript.sentences[span.first : span.last + 1]
     speakers = {sentence.speaker for sentence in inside}
     text = text_of(transcript, span.first, span.last)
     return InsightDraft(
-        title=title_of([sentence.text for sentence in inside]),
+        title=title_of([sentence.text for sentence in inside], meaning),
         text=text,
         quote=text,
         evidence=tuple(range(span.first, span.last + 1)),

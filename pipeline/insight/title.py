@@ -1,7 +1,8 @@
 """Makes a title of at most 12 words out of a passage's own words: its clause that reads most like a claim.
 
 A title is always a run of the words of one sentence; only what leads it (fillers, "I think that", "And so") and asides
-between commas ("you know") are left off. So it cannot say what nobody said, and `prove` holds by construction.
+between commas ("you know") are left off. So it cannot say what nobody said, and `prove` holds by construction. Among
+the clauses that read nearly as well, the one nearest in meaning to the whole passage is taken, if vectors are at hand.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.insight import lexicon
 from pipeline.insight.clause import is_verb, left_open, main_verb
@@ -20,6 +24,14 @@ from pipeline.insight.numbers import numbers
 
 MAX_WORDS = 12
 MIN_WORDS = 4
+COMPARED = 6
+"""Clauses whose meaning is looked at, and by how much they may read worse than the best."""
+NEARLY = 1.5
+CENTRAL = 4.0
+"""What a cosine of 1 with the passage is worth. Of 471 passages for which a large model wrote titles, the titles taken
+so are nearer to those (mean cosine 0.348 ± 0.009) than by reading alone (0.333; `python -m bench.titles`)."""
+Meaning = Callable[[Sequence[str]], NDArray[np.float32]]
+"""Unit vectors of texts, shape (texts, dimensions)."""
 
 _LEADS = re.compile(
     r"^(?:(?:and|but|so(?! (?:long|many|much|few|often|far)\b)|or|because|also|then|now|well|yeah|yes|no|right|okay|ok|"
@@ -35,8 +47,8 @@ _LEADS = re.compile(
 )
 _CUTS = {
     "and": 0.9, "but": 0.6, "so": 0.6, "because": 0.5, "which": 0.6, "where": 0.9, "while": 0.9, "although": 0.9,
-    "though": 0.9, "whereas": 0.9, "since": 1.4, "in": 1.8, "on": 1.8, "at": 1.8, "before": 1.6, "after": 1.6,
-    "through": 1.8, "when": 1.2,
+    "though": 0.9, "whereas": 0.9, "since": 2.0, "in": 2.4, "on": 2.4, "at": 2.4, "before": 2.2, "after": 2.2,
+    "through": 2.4, "when": 1.2,
 }  # fmt: skip
 """What a long clause may be cut before, and what that costs it. Never before that, than, if, unless, until, without or
 only: the rest would say something else."""
@@ -76,6 +88,12 @@ _STUMBLES = frozenset(
         ("of", "like"),
     )
 )
+_SHOWN = re.compile(
+    r"^(?:you (?:\w+ )?(?:look|see|take|think about|imagine)\b|think about|look at|imagine|picture|give or take|take a|"
+    r"take the|say you|let's|notice how|remember when)\b",
+    re.IGNORECASE,
+)
+"""Said to make somebody look at something; what it is about comes after."""
 _EMPTY = re.compile(
     r"\b(?:thank|thanks|welcome|podcast|episode|sponsor|listeners|question|talk about|talking about|great to|"
     r"interesting|awesome|cool|laugh\w*|you know|kind of|sort of|i mean|i guess|i don't know|i'm not sure|"
@@ -100,27 +118,38 @@ class _Candidate:
     asks: bool
 
 
-def title_of(sentences: Sequence[str]) -> str:
+def title_of(sentences: Sequence[str], meaning: Meaning | None = None) -> str:
     """A title of 1 to 12 words from a passage's sentences; capitalised, no end mark. Never empty for real words."""
-    return _best(sentences)[1]
+    rated = _rated(sentences)
+    if not rated:
+        return _finish(" ".join(sentences).split()[:MAX_WORDS])
+    if meaning is None or len(rated) == 1:
+        return rated[0][1]
+    near = [(value, text) for value, text in rated[:COMPARED] if value >= rated[0][0] - NEARLY]
+    vectors = meaning([" ".join(sentences), *(text for _, text in near)])
+    central = vectors[1:] @ vectors[0]
+    return max(zip(near, central, strict=True), key=lambda n: n[0][0] + CENTRAL * float(n[1]))[0][1]
 
 
 def claim(sentences: Sequence[str]) -> float:
     """How much the best title reads like a claim: about 4 for a good one, 2 or less for a poor one."""
-    return _best(sentences)[0]
+    rated = _rated(sentences)
+    return rated[0][0] if rated else 0.0
 
 
-def _best(sentences: Sequence[str]) -> tuple[float, str]:
+def _rated(sentences: Sequence[str]) -> list[tuple[float, str]]:
+    """Every title that can be made, best first, each with how it reads; of equals the earlier and longer one first."""
     counts = Counter(word for word in content_words(" ".join(sentences)) if not numbers(word))
     rated = [
         (_rate(candidate, counts), -place, candidate)
         for place, sentence in enumerate(sentences)
         for candidate in _candidates(sentence)
     ]
-    if not rated:
-        return 0.0, _finish(" ".join(sentences).split()[:MAX_WORDS])
-    value, _, best = max(rated, key=lambda r: (r[0], r[1], len(r[2].words)))
-    return value, _finish(best.words)
+    rated.sort(key=lambda r: (r[0], r[1], len(r[2].words)), reverse=True)
+    best: dict[str, float] = {}
+    for value, _, candidate in rated:
+        best.setdefault(_finish(candidate.words), value)
+    return [(value, text) for text, value in best.items()]
 
 
 def _candidates(sentence: str) -> list[_Candidate]:
@@ -134,13 +163,19 @@ def _candidates(sentence: str) -> list[_Candidate]:
             closed = end == len(rest) or rest[end - 1][-1] in ",;:.…"
             if not closed and (end < MIN_WORDS or rest[end].lower() not in _CUTS):
                 continue
-            if end < len(rest) and (rest[end].lower() in _CONDITIONS or _hangs(rest[:end], rest[end])):
+            if end < len(rest) and (_qualified(rest[end : end + 2]) or _hangs(rest[:end], rest[end])):
                 continue
             end_cost = 0.0 if end == len(rest) else 0.3 if closed else _CUTS[rest[end].lower()]
             run = tuple(rest[:end])
             if run not in found or found[run].cost > start_cost + end_cost:
                 found[run] = _Candidate(run, start_cost + end_cost, not start, asks)
     return list(found.values())
+
+
+def _qualified(following: Sequence[str]) -> bool:
+    """Whether what follows takes back a part of what was said: "it works, | up until", "it is fast | unless"."""
+    plain = [re.sub(r"[^\w'’-]", "", word).lower() for word in following]
+    return plain[0] in _CONDITIONS or (plain[0] in ("up", "even", "but", "and") and plain[-1] in _CONDITIONS)
 
 
 def _hangs(words: Sequence[str], following: str) -> bool:
@@ -193,6 +228,8 @@ def _rate(candidate: _Candidate, counts: Counter[str]) -> float:
         - (2.5 if last in lexicon.LOOSE_ENDS else 0.0)
         - (2.0 if candidate.asks else 0.0)
         - 1.0 * len(_EMPTY.findall(" ".join(plain)))
+        - (3.0 if _SHOWN.match(" ".join(plain)) else 0.0)
+        - (3.0 if plain[: len(plain) // 2] == plain[(len(plain) + 1) // 2 :] else 0.0)
         - 0.3 * max(0, 6 - len(plain))
         - (1.0 if first in lexicon.PERSONAL else 0.0)
     )

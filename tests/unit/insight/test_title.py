@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from pipeline.insight.title import claim, title_of
 
@@ -51,6 +54,7 @@ def test_titles(sentences: list[str], title: str) -> None:
         "If it rains, farmers lose money every single year.",
         "It sells not because it is cheap and simple.",
         "Queues grow, unless somebody watches the oldest job.",
+        "The idea works great, up until the point of sending money.",
     ],
 )
 def test_a_title_keeps_the_condition_and_the_denial(sentence: str) -> None:
@@ -61,6 +65,29 @@ def test_a_claim_is_worth_more_than_a_question_or_small_talk() -> None:
     good = claim(["Age tells you how late you are, and late is the only thing a customer can feel."])
     assert good > claim(["What do you think about that, Owen?"])
     assert good > claim(["Thanks so much for having me on the podcast today."])
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [
+        ("Think about 240,000 pull requests.", "Labels bring contributors to the issues they can solve."),
+        ("If it comes back, it comes back.", "Focus decides which errands are finished today."),
+        ("Give or take, at 100 meg.", "The upload is just enough for the acknowledgements."),
+    ],
+)
+def test_what_only_points_or_repeats_itself_is_no_claim(shown: str, said: str) -> None:
+    assert title_of([shown, said]) == said.rstrip(".")
+
+
+def test_of_good_clauses_the_one_nearest_to_the_passage_is_taken() -> None:
+    sentences = ["A mutual fund is a piece of technology.", "A light switch is a matter of comfort."]
+
+    def meaning(texts: Sequence[str]) -> NDArray[np.float32]:
+        near = [1.0 if "comfort" in text else 0.0 for text in texts]
+        return np.array([[n, (1 - n * n) ** 0.5] for n in near], dtype=np.float32)
+
+    assert title_of(sentences) == "A mutual fund is a piece of technology"
+    assert title_of(sentences, meaning) == "A light switch is a matter of comfort"
 
 
 def test_titles_are_runs_of_the_passages_own_words() -> None:
