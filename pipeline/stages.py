@@ -245,7 +245,7 @@ def extract(shop: Workshop, episode_id: int) -> Done:
 def relate(shop: Workshop, episode_id: int) -> Done:
     """Say how each insight stands to earlier ones and to the day's best, so that no digest has to ask."""
     now, judge = shop.clock.now(), shop.toolbox.judge
-    with shop.db.begin() as conn:
+    with shop.db.begin(reads=True) as conn:
         near = links.neighbours(conn, episode_id, gate=judge.gate, k=NEIGHBOURS, since=now - COMPARED)
     found = list(judged(judge, near))
     since = now - timedelta(days=shop.settings.digest.lookback_days)

@@ -63,7 +63,7 @@ def choose(
     everything, judged = pool.read(conn, days)
     found = weighed(granted(everything, who), feedback.opinions(conn, who.id), settings.digest.floor)
     told = pool.remembered(same_idea)
-    chosen = select(found, insights.had(conn, who.id), who.count, settings.digest.floor, told, judged)
+    chosen = select(found, pool.had(conn, who.id), who.count, settings.digest.floor, told, judged)
     n, episodes = len(chosen.chosen), len({c.insight.episode_id for c in found})
     thin = None
     if n < who.count:

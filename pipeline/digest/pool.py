@@ -9,6 +9,7 @@ from functools import wraps
 
 from sqlalchemy import Connection
 
+from pipeline.digest.past import MOST, Mine, Past
 from pipeline.digest.select import SameIdea
 from pipeline.insight import compare
 from pipeline.store import insights, links, matches
@@ -36,6 +37,7 @@ class Pool:
         self._now = now
         self._read: dict[int, tuple[list[Candidate], Pairs]] = {}
         self._told: dict[tuple[str, str], str | None] = {}
+        self._past = Past()
 
     def read(self, conn: Connection, days: int) -> tuple[list[Candidate], Pairs]:
         """Candidates of the last `days`, and the decisive links of any of them."""
@@ -43,6 +45,15 @@ class Pool:
             found = settled(conn, insights.candidates(conn, self._now - timedelta(days=days), self._now))
             self._read[days] = found, links.between(conn, [c.insight.id for c in found])
         return self._read[days]
+
+    def had(self, conn: Connection, subscriber_id: int) -> Mine:
+        """What this subscriber has had. Of ideas that others had too only the keys are read."""
+        if len(self._past.rows) > MOST:
+            self._past = Past()
+        keys, place = insights.had_keys(conn, subscriber_id), self._past.place
+        unknown = [i for i, key in keys if (i, key) not in place]
+        self._past.learn(insights.had_some(conn, subscriber_id, unknown))
+        return Mine(self._past, frozenset(place[k] for k in keys))
 
     def remembered(self, same_idea: SameIdea) -> SameIdea:
         """`same_idea`, asked once for each pair of texts."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import unwrap
 
-import numpy as np
-
-from pipeline.insight.relate import SAME, near_verbatim, same_reason, shingles, text_key
+from pipeline.digest.past import Mine, ends, mine
+from pipeline.insight.relate import near_verbatim, same_reason
 from pipeline.store.insights import Candidate, Had, Vector
 from pipeline.store.links import Link, Pairs
 
@@ -50,7 +49,7 @@ class Selection:
 
 def select(
     candidates: Sequence[Candidate],
-    had: Sequence[Had],
+    had: Mine | Sequence[Had],
     count: int,
     floor: float,
     same_idea: SameIdea,
@@ -64,61 +63,53 @@ def select(
     """
     links = links or {}
     told = _judged(same_idea, links)
-    fresh: list[Candidate] = []
-    left: list[Left] = []
-    near = comparable(had, links) if unwrap(same_idea) is same_reason else lambda _c: had
-    for c in sorted(candidates, key=lambda c: (-c.insight.score, c.insight.id)):
-        reason = _old(c, near(c), floor, told)
-        if reason:
-            left.append(Left(c, reason))
-        else:
-            fresh.append(c)
-    chosen, rest = _fill([], fresh, STRICT, count, told)
+    past = had if isinstance(had, Mine) else mine(had)
+    old = _Old(past, floor, told, links, every=unwrap(same_idea) is not same_reason)
+    best_first = sorted(candidates, key=lambda c: (-c.insight.score, c.insight.id))
+    chosen, rest = _fill([], best_first, STRICT, count, told, old)
     relaxed = False
     if len(chosen) < count:
-        more, rest = _fill(chosen, [r.candidate for r in rest], RELAXED, count, told)
+        fresh = [r.candidate for r in rest if r.candidate.insight.id not in old.found]
+        more, again = _fill(chosen, fresh, RELAXED, count, told, old)
+        rest = [r for r in rest if r.candidate.insight.id in old.found] + again
         relaxed = len(more) > len(chosen)
         chosen = more
     chosen.sort(key=lambda c: (-c.insight.score, c.insight.id))
-    return Selection(tuple(chosen), tuple(left + rest), relaxed, _updates(chosen, had, links))
+    return Selection(tuple(chosen), tuple(rest), relaxed, _updates(chosen, past, links))
 
 
-def comparable(had: Sequence[Had], links: Pairs) -> Callable[[Candidate], Sequence[Had]]:
-    """Of all that a subscriber has had, in its order, what can say the same as a candidate by `same_reason` or a link.
+class _Old:
+    """Why a candidate is nothing for this reader, whatever else is chosen: each is looked at once, if at all."""
 
-    Two can only be the same with equal keys, a link, a run of words in common, or near vectors. After a year a
-    subscriber has had 1,800 ideas, and a thousand candidates are compared with them.
-    """
-    by_id: dict[int, list[int]] = defaultdict(list)
-    by_key: dict[str, list[int]] = defaultdict(list)
-    by_run: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for k, h in enumerate(had):
-        by_id[h.insight_id].append(k)
-        for key in {h.text_key, text_key(h.text)}:
-            by_key[key].append(k)
-        for run in shingles(h.text):
-            by_run[run].append(k)
-    linked: dict[int, set[int]] = defaultdict(set)
-    for pair in links:
-        for a in pair:
-            linked[a] |= pair
-    sized = [k for k, h in enumerate(had) if h.vector is not None]
-    shapes = {had[k].vector.shape for k in sized}  # type: ignore[union-attr]
-    vectors = np.stack([had[k].vector for k in sized]) if len(shapes) == 1 else None  # type: ignore[misc]
+    def __init__(self, past: Mine, floor: float, told: Told, links: Pairs, *, every: bool):
+        self._past, self._floor, self._told, self._every = past, floor, told, every
+        self._linked = ends(links)
+        had = past.all()
+        self._ids, self._keys = {h.insight_id for h in had}, {h.text_key for h in had}
+        self._all = had
+        self._read: dict[int, str | None] = {}
+        self.found: set[int] = set()
 
-    def of(c: Candidate) -> Sequence[Had]:
-        found = {k for i in (c.insight.id, *linked.get(c.insight.id, ())) for k in by_id.get(i, ())}
-        for key in (c.text_key, text_key(c.insight.text)):
-            found.update(by_key.get(key, ()))
-        for run in shingles(c.insight.text):
-            found.update(by_run.get(run, ()))
-        if len(shapes) > 1:
-            return had
-        if vectors is not None and c.vector is not None and c.vector.shape in shapes:
-            found.update(sized[j] for j in np.flatnonzero(vectors @ c.vector > SAME - 0.01))
-        return [had[k] for k in sorted(found)]
+    def at_a_glance(self, c: Candidate) -> str | None:
+        why = None
+        if c.insight.score < self._floor:
+            why = f"score {c.insight.score:.2f} is below the floor {self._floor:.2f}"
+        elif c.insight.id in self._ids or c.text_key in self._keys:
+            why = "this subscriber has had it"
+        return self._noted(c, why)
 
-    return of
+    def on_reading(self, c: Candidate) -> str | None:
+        """Compared with all that can say the same."""
+        if c.insight.id not in self._read:
+            near = self._all if self._every else self._past.comparable(c, self._linked)
+            why = next((w for h in near if (w := self._told(c, h))), None)
+            self._read[c.insight.id] = f"says what this subscriber has had: {why}" if why else None
+        return self._noted(c, self._read[c.insight.id])
+
+    def _noted(self, c: Candidate, why: str | None) -> str | None:
+        if why is not None:
+            self.found.add(c.insight.id)
+        return why
 
 
 Told = Callable[[Candidate, "Candidate | Had"], str | None]
@@ -151,8 +142,9 @@ def _is_news(link: Link, c: Candidate, other: Candidate | Had) -> bool:
     return link.kind in ("disputes", "extends")
 
 
-def _updates(chosen: Sequence[Candidate], had: Sequence[Had], links: Pairs) -> dict[int, Link]:
+def _updates(chosen: Sequence[Candidate], past: Mine, links: Pairs) -> dict[int, Link]:
     found: dict[int, Link] = {}
+    had = past.all() if links else []
     for c in chosen:
         for h in had:
             link = links.get(frozenset((c.insight.id, h.insight_id)))
@@ -161,35 +153,26 @@ def _updates(chosen: Sequence[Candidate], had: Sequence[Had], links: Pairs) -> d
     return found
 
 
-def _old(c: Candidate, had: Sequence[Had], floor: float, told: Told) -> str | None:
-    if c.insight.score < floor:
-        return f"score {c.insight.score:.2f} is below the floor {floor:.2f}"
-    for h in had:
-        if h.insight_id == c.insight.id or h.text_key == c.text_key:
-            return "this subscriber has had it"
-        why = told(c, h)
-        if why:
-            return f"says what this subscriber has had: {why}"
-    return None
-
-
 def _fill(
-    start: Sequence[Candidate], pool: Sequence[Candidate], caps: Caps, count: int, told: Told
+    start: Sequence[Candidate], pool: Sequence[Candidate], caps: Caps, count: int, told: Told, old: _Old
 ) -> tuple[list[Candidate], list[Left]]:
+    """Reading comes last: of a thousand candidates only those are read that could be chosen else."""
     chosen = list(start)
     left: list[Left] = []
     episodes = Counter(c.insight.episode_id for c in chosen)
     shows = Counter(c.insight.feed_id for c in chosen)
     for c in pool:
         i = c.insight
-        reason = None
-        if len(chosen) >= count:
+        reason = old.at_a_glance(c)
+        if reason is not None:
+            pass
+        elif len(chosen) >= count:
             reason = "enough better ones"
         elif episodes[i.episode_id] >= caps.episode:
             reason = f"already {caps.episode} of this episode"
         elif shows[i.feed_id] >= caps.show:
             reason = f"already {caps.show} of this show"
-        else:
+        elif (reason := old.on_reading(c)) is None:
             why = next((w for o in chosen if (w := told(c, o))), None)
             reason = f"says what a better one says: {why}" if why else None
         if reason:

@@ -13,6 +13,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, ins
 from pipeline.records import Dropped, Findings, StoredInsight
 from pipeline.store.tables import digest_item, episode, feed, insight, insight_drop, ledger, transcript
 
+AT_ONCE = 500
+"""Ids in one question."""
 Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 
@@ -208,6 +210,29 @@ def drops(conn: Connection, since: datetime) -> list[dict[str, Any]]:
 
 def had(conn: Connection, subscriber_id: int, *, before: datetime | None = None) -> list[Had]:
     """Every idea that this subscriber has had, or had had by then."""
-    query = select(ledger).where(ledger.c.subscriber_id == subscriber_id)
-    rows = conn.execute(query if before is None else query.where(ledger.c.at < before))
+    query = _had().where(ledger.c.subscriber_id == subscriber_id)
+    return _of_ledger(conn, query if before is None else query.where(ledger.c.at < before))
+
+
+def had_keys(conn: Connection, subscriber_id: int) -> list[tuple[int, str]]:
+    """Id and text key of every idea that this subscriber has had: a tenth of the reading."""
+    query = select(ledger.c.insight_id, ledger.c.text_key).where(ledger.c.subscriber_id == subscriber_id)
+    return [(r.insight_id, r.text_key) for r in conn.execute(query.order_by(ledger.c.insight_id))]
+
+
+def had_some(conn: Connection, subscriber_id: int, ids: Sequence[int]) -> list[Had]:
+    """Those of these ideas that this subscriber has had."""
+    found: list[Had] = []
+    for k in range(0, len(ids), AT_ONCE):
+        of = ledger.c.subscriber_id == subscriber_id, ledger.c.insight_id.in_(ids[k : k + AT_ONCE])
+        found += _of_ledger(conn, _had().where(*of))
+    return found
+
+
+def _had() -> Select[Any]:
+    return select(ledger.c.insight_id, ledger.c.text_key, ledger.c.text, ledger.c.vector)
+
+
+def _of_ledger(conn: Connection, query: Select[Any]) -> list[Had]:
+    rows = conn.execute(query.order_by(ledger.c.insight_id))
     return [Had(r.insight_id, r.text_key, r.text, _vector(r.vector)) for r in rows]

@@ -1,21 +1,21 @@
-"""Search over insights and transcripts: one Protocol, a SQLite form (FTS5, numpy) and a PostgreSQL form (tsvector,
+"""Search over insights and transcripts: one Protocol, a SQLite form (FTS5, a sketch) and a PostgreSQL form (tsvector,
 pgvector). Words are looked up in both; meaning over the insights, whose vectors are stored."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-import numpy as np
-from sqlalchemy import Connection, Float, Select, bindparam, func, select, text
+from sqlalchemy import Connection, Float, Select, bindparam, select, text
 
+from pipeline.store import sketch
 from pipeline.store.database import Database
 from pipeline.store.insights import Vector
 from pipeline.store.query import Query
-from pipeline.store.tables import DIMENSIONS, block, episode, feed, insight, transcript
+from pipeline.store.sketch import Bounds
+from pipeline.store.tables import block, episode, feed, insight, transcript
 
 NEAR = 0.30
 """Below this cosine a short question and an insight have mostly nothing to do with each other."""
@@ -127,13 +127,7 @@ def tsquery(query: Query) -> str:
 
 
 class SqliteIndex:
-    """FTS5 for words; for meaning all vectors in memory, read again as insights come and go."""
-
-    def __init__(self) -> None:
-        self._loading = threading.Lock()
-        self._state: tuple[Any, ...] = ()
-        self._ids = np.zeros(0, dtype=np.int64)
-        self._vectors = np.zeros((0, DIMENSIONS), dtype=np.float32)
+    """FTS5 for words, a sketch of the vectors for meaning."""
 
     def by_words(self, conn: Connection, query: Query, filters: Filters) -> list[int]:
         if not query.terms:
@@ -144,14 +138,9 @@ class SqliteIndex:
         return list(conn.execute(found, {"words": fts5(query)}).scalars())
 
     def by_meaning(self, conn: Connection, wanted: Vector, filters: Filters) -> list[tuple[int, float]]:
-        ids, vectors = self._load(conn)
-        if not len(ids):
-            return []
-        cosines = vectors @ wanted
-        if filters.any():
-            cosines = np.where(np.isin(ids, list(conn.execute(_insight_ids(filters)).scalars())), cosines, -1.0)
-        best = np.argsort(-cosines, kind="stable")[:DEPTH]
-        return [(int(ids[k]), float(cosines[k])) for k in best if cosines[k] >= NEAR]
+        bounds = Bounds(filters.feed_id, filters.since, filters.until)
+        (found,) = sketch.of(conn).nearest(conn, [wanted], DEPTH, bounds)
+        return [(i, cosine) for i, cosine in found if cosine >= NEAR]
 
     def spoken(self, conn: Connection, query: Query, filters: Filters) -> list[Spoken]:
         if not query.terms:
@@ -159,19 +148,6 @@ class SqliteIndex:
         found = _spoken_rows(filters).join(text("block_fts"), text("block_fts.rowid = block.id"))
         found = found.where(text("block_fts MATCH :words")).order_by(text("bm25(block_fts)"), block.c.id)
         return _spoken(conn, found, {"words": fts5(query)})
-
-    def _load(self, conn: Connection) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        with self._loading:
-            state = tuple(conn.execute(select(func.count(), func.max(insight.c.id), func.max(insight.c.made_at))).one())
-            if state != self._state:
-                rows = conn.execute(
-                    select(insight.c.id, insight.c.vector).where(insight.c.vector.is_not(None)).order_by(insight.c.id)
-                ).all()
-                self._ids = np.array([r.id for r in rows], dtype=np.int64)
-                flat = np.frombuffer(b"".join(r.vector for r in rows), "<f4")
-                self._vectors = flat.reshape(len(rows), DIMENSIONS)
-                self._state = state
-            return self._ids, self._vectors
 
 
 class PostgresIndex:

@@ -1,4 +1,4 @@
-"""Insights by the likeness of their vectors: numpy over the rows on SQLite, pgvector on PostgreSQL."""
+"""Insights by the likeness of their vectors: a sketch in memory on SQLite, pgvector on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Protocol
 import numpy as np
 from sqlalchemy import Connection, Float, bindparam, select, text
 
+from pipeline.store import sketch
 from pipeline.store.insights import Vector
+from pipeline.store.sketch import Bounds
 from pipeline.store.tables import DIMENSIONS, episode, insight
 
 BATCH = 2_000
@@ -34,8 +36,20 @@ class Vectors(Protocol):
         ...
 
 
+class SketchVectors:
+    """By one bit a dimension, then exactly: `sketch.READ` vectors are read; with fewer insights it is exact."""
+
+    def nearest(
+        self, conn: Connection, vectors: Sequence[Vector], k: int, *, since: datetime, not_of: int | None = None
+    ) -> list[list[Near]]:
+        if not vectors:
+            return []
+        found = sketch.of(conn).nearest(conn, vectors, k, Bounds(since=since, not_of=not_of))
+        return [[Near(i, cosine) for i, cosine in row] for row in found]
+
+
 class NumpyVectors:
-    """Exact: every vector of the period is read, in batches, and compared."""
+    """Exact: every vector of the period is read, in batches, and compared. What the others are measured against."""
 
     def nearest(
         self, conn: Connection, vectors: Sequence[Vector], k: int, *, since: datetime, not_of: int | None = None
@@ -94,4 +108,4 @@ class PgVectors:
 
 def vectors(conn: Connection) -> Vectors:
     """The form that this connection's database has."""
-    return PgVectors() if conn.dialect.name == "postgresql" else NumpyVectors()
+    return PgVectors() if conn.dialect.name == "postgresql" else SketchVectors()

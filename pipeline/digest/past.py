@@ -1,0 +1,131 @@
+"""What readers have had, each idea kept once however many had it, and what of it a candidate is compared with."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from pipeline.insight.relate import SAME, shingles, text_key
+from pipeline.store.insights import Candidate, Had
+from pipeline.store.links import Pairs
+
+MOST = 50_000
+"""Ideas that are kept; 120 MB. A reader has had 1,800 in a year, and readers of the same shows much the same."""
+Key = tuple[int, str]
+"""An idea's id and the key of its text: ids alone may come again on SQLite."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Ideas that were learnt at once: `vectors` (m x dimensions) of the rows `sized`; a mark of every run of words of
+    the rows `owners`."""
+
+    sized: np.ndarray[Any, Any]
+    vectors: np.ndarray[Any, Any] | None
+    marks: np.ndarray[Any, Any]
+    owners: np.ndarray[Any, Any]
+
+
+class Past:
+    """For one pass of one process. Two can only be the same with equal keys, a link, a run of words in common, or near
+    vectors; so a candidate's comparable ideas are found once, whoever has had them."""
+
+    def __init__(self) -> None:
+        self.rows: list[Had] = []
+        self.place: dict[Key, int] = {}
+        self._by_id: dict[int, set[int]] = defaultdict(set)
+        self._by_key: dict[str, set[int]] = defaultdict(set)
+        self._parts: list[_Part] = []
+        self._near: dict[Key, tuple[int, set[int]]] = {}
+
+    def learn(self, had: Iterable[Had]) -> None:
+        """Take in what is not known yet."""
+        first = len(self.rows)
+        new: list[Had] = []
+        for h in had:
+            if self.place.setdefault((h.insight_id, h.text_key), first + len(new)) == first + len(new):
+                new.append(h)
+        for k, h in enumerate(new, first):
+            self._by_id[h.insight_id].add(k)
+            for key in {h.text_key, text_key(h.text)}:
+                self._by_key[key].add(k)
+        self.rows += new
+        # One shape a part, so that vectors of an earlier embedding do no harm.
+        shapes = dict.fromkeys(None if h.vector is None else h.vector.shape for h in new)
+        self._parts += [_part(new, first, shape) for shape in shapes]
+
+    def comparable(self, c: Candidate, linked: Mapping[int, set[int]]) -> set[int]:
+        """Places in `rows` of all that can say the same, by `same_reason` or a link. `linked` is `ends(links)`."""
+        i, key = c.insight, text_key(c.insight.text)
+        done, near = self._near.get((i.id, key), (0, set()))
+        for part in self._parts[done:]:
+            near |= _alike(part, c, self.rows)
+        self._near[i.id, key] = len(self._parts), near
+        found = near | self._by_id.get(i.id, set()) | self._by_key.get(c.text_key, set()) | self._by_key.get(key, set())
+        for other in linked.get(i.id, ()):
+            found |= self._by_id.get(other, set())
+        return found
+
+
+def ends(links: Pairs) -> dict[int, set[int]]:
+    """By the id of an insight: those it is linked to."""
+    found: dict[int, set[int]] = defaultdict(set)
+    for pair in links:
+        for one in pair:
+            found[one] |= pair
+    return found
+
+
+@lru_cache(maxsize=65_536)
+def _marks(text: str) -> bytes:
+    """16 bits of each run of words: equal runs have equal marks."""
+    return np.fromiter((hash(run) & 0xFFFF for run in shingles(text)), np.uint16).tobytes()
+
+
+def _part(new: Sequence[Had], first: int, shape: tuple[int, ...] | None) -> _Part:
+    mine = [(k, h) for k, h in enumerate(new, first) if (None if h.vector is None else h.vector.shape) == shape]
+    places = np.array([k for k, _ in mine])
+    marks = [np.frombuffer(_marks(h.text), np.uint16) for _, h in mine]
+    return _Part(
+        places,
+        None if shape is None else np.stack([h.vector for _, h in mine if h.vector is not None]),
+        np.concatenate(marks),
+        np.repeat(places, [len(m) for m in marks]),
+    )
+
+
+def _alike(part: _Part, c: Candidate, rows: Sequence[Had]) -> set[int]:
+    found: set[int] = set()
+    if part.vectors is not None and c.vector is not None and part.vectors.shape[1:] == c.vector.shape:
+        found.update(part.sized[part.vectors @ c.vector > SAME - 0.01].tolist())
+    runs = shingles(c.insight.text)
+    marked = np.zeros(0x10000, dtype=bool)
+    marked[np.frombuffer(_marks(c.insight.text), np.uint16)] = True
+    maybe = set(part.owners[marked[part.marks]].tolist()) - found
+    return found | {k for k in maybe if not runs.isdisjoint(shingles(rows[k].text))}
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    """What one reader has had: places in what all have had, in their order."""
+
+    past: Past
+    places: frozenset[int]
+
+    def all(self) -> list[Had]:
+        return [self.past.rows[k] for k in sorted(self.places)]
+
+    def comparable(self, c: Candidate, linked: Mapping[int, set[int]]) -> list[Had]:
+        return [self.past.rows[k] for k in sorted(self.places & self.past.comparable(c, linked))]
+
+
+def mine(had: Sequence[Had]) -> Mine:
+    """One reader's past alone."""
+    past = Past()
+    past.learn(had)
+    return Mine(past, frozenset(range(len(past.rows))))
