@@ -64,6 +64,8 @@ _FRAGMENT = 3
 """A first or last sentence of so few words ("Not once.", "A shelf.") belongs to its neighbours."""
 _VAGUELY = 0.75
 """What a start costs whose first sentence speaks of an "it" that it does not name."""
+_REST = frozenset(("because", "which", "cause", "'cause", "than"))
+"""The rest of a sentence that somebody, or an earlier sentence, began."""
 _EARLY = 7
 _STANDS_FOR = frozenset(
     (
@@ -210,7 +212,7 @@ def _start(sentence: Sentence) -> float:
         return _DANGLING
     if _BACKWARD.match(text):
         return 0.7
-    if first in PRONOUNS:
+    if first in PRONOUNS or first in _REST:
         return _DANGLING
     if first in CONNECTIVES:
         after = lead(rest)

@@ -29,7 +29,7 @@ COMPARED = 6
 NEARLY = 1.5
 CENTRAL = 4.0
 """What a cosine of 1 with the passage is worth. Of 471 passages for which a large model wrote titles, the titles taken
-so are nearer to those (mean cosine 0.348 ± 0.009) than by reading alone (0.333; `python -m bench.titles`)."""
+so are nearer to those (mean cosine 0.349 ± 0.009) than by reading alone (0.334; `python -m bench.titles`)."""
 Meaning = Callable[[Sequence[str]], NDArray[np.float32]]
 """Unit vectors of texts, shape (texts, dimensions)."""
 
@@ -173,7 +173,10 @@ def _candidates(sentence: str) -> list[_Candidate]:
 
 
 def _qualified(following: Sequence[str]) -> bool:
-    """Whether what follows takes back a part of what was said: "it works, | up until", "it is fast | unless"."""
+    """Whether what follows takes back a part of what was said, or is what somebody said: "it works, | up until", "it is
+    fast | unless", "you can go, | 'Oh'"."""
+    if following[0][0] in '"“':
+        return True
     plain = [re.sub(r"[^\w'’-]", "", word).lower() for word in following]
     return plain[0] in _CONDITIONS or (plain[0] in ("up", "even", "but", "and") and plain[-1] in _CONDITIONS)
 

@@ -72,6 +72,7 @@ def test_a_claim_is_worth_more_than_a_question_or_small_talk() -> None:
     [
         ("Think about 240,000 pull requests.", "Labels bring contributors to the issues they can solve."),
         ("If it comes back, it comes back.", "Focus decides which errands are finished today."),
+        ('That\'s exciting for teams, because you can go, "Look at us."', "Slow queues cost every customer an hour."),
         ("Give or take, at 100 meg.", "The upload is just enough for the acknowledgements."),
     ],
 )
