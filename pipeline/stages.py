@@ -29,7 +29,7 @@ from pipeline.feed.private import Credentials
 from pipeline.insight.base import Writer
 from pipeline.insight.gpus import gpus
 from pipeline.insight.relate import meanings, text_key
-from pipeline.insight.standing import compared, judged
+from pipeline.insight.standing import COMPARED, NEIGHBOURS, compared, judged
 from pipeline.insight.toolbox import Toolbox
 from pipeline.insight.tuned import FILE as TUNED_RANKER
 from pipeline.records import Dropped, EpisodeContext, Findings
@@ -41,9 +41,6 @@ from pipeline.transcript.base import Transcriber
 from pipeline.transcript.choose import transcript_of
 from pipeline.transcript.pool import Pool
 
-NEIGHBOURS = 12
-"""Earlier insights that each new one is compared with; a judge is asked about each that passes its gate."""
-COMPARED = timedelta(days=365)
 log = logging.getLogger(__name__)
 Progress = Callable[[str, int, float], None]
 """(stage, episode id, share done 0..1)."""

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipeline.cli.shared import App, console, json_option, print_json
 from pipeline.errors import ParseError, UsageError
 from pipeline.insight.batch import MOST_LINE, Answer, line, read_line
+from pipeline.insight.batch_relate import BatchRelating
 from pipeline.insight.batch_work import BatchWork, Turn
 from pipeline.store import batches
 from pipeline.store.database import Database
@@ -37,14 +38,16 @@ def export_batch(
     """Write what a language model is to be asked about new episodes to a file, in OpenAI's batch format.
 
     Taken are episodes that wait for their insights, those of the last days of which no language model wrote any, and
-    those that an earlier file left open.
+    those that an earlier file left open. Of finished ones it is asked how their insights stand to others.
     """
     with app.database() as db:
+        since = app.clock.now() - timedelta(days=days)
         with db.begin() as conn:
-            under_way = list(batches.open_(conn))
-            ids = list(only) or batches.todo(conn, app.clock.now() - timedelta(days=days))
-        wanted = list(dict.fromkeys([*under_way, *ids]))
-        turns = _turns(_work(app, db, model), wanted)
+            wanted = list(dict.fromkeys([*batches.open_(conn), *(only or batches.todo(conn, since))]))
+            relating = list(batches.open_(conn, relating=True))
+            # A served model has said it already; episodes that were named are wanted alone.
+            relating += [] if only or app.settings.llm.url else batches.unrelated(conn, since)
+        turns = _turns(app, db, model, wanted, relating)
     asked = _write(output, turns)
     if as_json:
         print_json({"file": str(output) if asked else None, "questions": asked} | _told(turns))
@@ -53,7 +56,7 @@ def export_batch(
     if asked:
         click.echo(f"{_counted(asked, 'question')} about {_counted(_open(turns), 'episode')}: {output}")
         click.echo("Have them answered, then: podsift insight import-batch ANSWERS.jsonl")
-    elif not turns:
+    elif not any(t.insights or t.links or t.error for t in turns):
         click.echo("No episode waits for a language model's insights. --days or --episode takes older ones.")
     return _code(turns)
 
@@ -73,14 +76,14 @@ def import_batch(app: App, answers: Path, following: Path | None, model: str | N
     with app.database() as db:
         read = _read(db, answers)
         with db.begin() as conn:
-            under_way = list(batches.open_(conn))
+            under_way, relating = list(batches.open_(conn)), list(batches.open_(conn, relating=True))
         if read["lines"] and not read["kept"] and not read["failed"]:
             raise UsageError(
                 f"{answers} answers nothing that was asked",
                 why=f"{read['lines']} lines, {read['bad']} of them no answers",
                 hint="podsift insight export-batch FILE writes the questions",
             )
-        turns = _turns(_work(app, db, model), under_way)
+        turns = _turns(app, db, model, under_way, relating)
     asked = _write(following, turns) if following else sum(len(t.questions) for t in turns)
     if as_json:
         print_json(read | {"file": str(following) if following and asked else None, "questions": asked} | _told(turns))
@@ -96,23 +99,24 @@ def import_batch(app: App, answers: Path, following: Path | None, model: str | N
     return _code(turns, read["bad"])
 
 
-def _work(app: App, db: Database, model: str | None) -> BatchWork:
+def _turns(app: App, db: Database, model: str | None, ids: Iterable[int], relating: Iterable[int]) -> list[Turn]:
+    """What became of each episode: first those whose insights are to be written, then those to be related."""
     from pipeline.insight.toolbox import Toolbox
     from pipeline.insight.tuned import FILE as TUNED_RANKER
     from pipeline.stages import context_of
 
     tools = Toolbox(tuned=app.settings.data_dir / TUNED_RANKER)
-    return BatchWork(db, app.clock, tools, context_of, model or app.settings.llm.model or "model")
-
-
-def _turns(work: BatchWork, ids: Sequence[int]) -> list[Turn]:
+    name = model or app.settings.llm.model or "model"
+    write = BatchWork(db, app.clock, tools, context_of, name).turn
+    relate = BatchRelating(db, app.clock, name, timedelta(days=app.settings.digest.lookback_days)).turn
+    work = [*((write, i) for i in ids), *((relate, i) for i in dict.fromkeys(relating))]
     columns = (TextColumn("reading episode {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     turns = []
     with Progress(*columns, console=console, transient=True) as bars:
-        task = bars.add_task("", total=len(ids))
-        for episode_id in ids:
+        task = bars.add_task("", total=len(work))
+        for turn, episode_id in work:
             bars.update(task, description=str(episode_id))
-            turns.append(work.turn(episode_id))
+            turns.append(turn(episode_id))
             bars.advance(task)
     return turns
 
@@ -179,6 +183,7 @@ def _whole(output: Path) -> Iterator[IO[str]]:
 def _told(turns: Sequence[Turn]) -> dict[str, Any]:
     return {
         "finished": [{"episode": t.episode_id, "insights": t.insights} for t in turns if t.insights is not None],
+        "related": [{"episode": t.episode_id, "links": t.links} for t in turns if t.links is not None],
         "open": [{"episode": t.episode_id, "questions": len(t.questions)} for t in turns if t.questions],
         "errors": [{"episode": t.episode_id, "error": t.error} for t in turns if t.error],
     }
@@ -188,6 +193,8 @@ def _say(turns: Sequence[Turn]) -> None:
     for t in turns:
         if t.insights is not None:
             click.echo(f"episode {t.episode_id}, {t.title[:60]}: {_counted(t.insights, 'insight')}")
+        elif t.links is not None:
+            click.echo(f"episode {t.episode_id}, {t.title[:60]}: {_counted(t.links, 'link')} to other insights")
         elif t.error:
             click.echo(f"episode {t.episode_id}, {t.title[:60]}: {t.error}", err=True)
 

@@ -46,11 +46,14 @@ class Answer:
         return self.status == 200 or self.status in REFUSALS
 
 
-def question_id(episode_id: int, body: Json) -> str:
-    """At most 64 characters, the same for the same question about the same episode, whichever model answers it."""
+def question_id(episode_id: int, body: Json, aim: str = "") -> str:
+    """At most 64 characters, the same for the same question about the same episode, whichever model answers it.
+
+    `aim` tells questions of one kind of work from those of another.
+    """
     asked = json.dumps({k: v for k, v in body.items() if k != "model"}, sort_keys=True, ensure_ascii=False)
     kind = str(body["response_format"]["json_schema"]["name"])[:12] if "response_format" in body else "yes-no"
-    return f"podsift-{episode_id}-{kind}-{hashlib.sha256(asked.encode()).hexdigest()[:24]}"
+    return f"podsift-{episode_id}{aim}-{kind}-{hashlib.sha256(asked.encode()).hexdigest()[:24]}"
 
 
 def line(question: Question) -> str:

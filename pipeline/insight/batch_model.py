@@ -36,8 +36,8 @@ class AnswerFile:
 
     shown = "the batch"
 
-    def __init__(self, episode_id: int, answers: Mapping[str, Answer]):
-        self._episode_id, self._answers = episode_id, answers
+    def __init__(self, episode_id: int, answers: Mapping[str, Answer], aim: str = ""):
+        self._episode_id, self._answers, self._aim = episode_id, answers, aim
         self.asked_for: str | None = None
         self.missing: dict[str, Question] = {}
 
@@ -49,7 +49,7 @@ class AnswerFile:
 
     async def post(self, path: str, body: Mapping[str, Any], *, prompts: int = 1) -> Any:  # noqa: ARG002 - as Wire's
         """The answer's body. Raises PendingError, RefusedError."""
-        name = question_id(self._episode_id, body)
+        name = question_id(self._episode_id, body, self._aim)
         answer = self._answers.get(name)
         if answer is not None and answer.final:
             if answer.status != 200:

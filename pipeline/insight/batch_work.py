@@ -30,13 +30,14 @@ HOLDS = ("extract", "done")
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Where an episode is after a look at its answers: questions that are open, or the number of its insights, or why
-    it cannot be done."""
+    """Where an episode is after a look at its answers: questions that are open, or the number of its insights, or of
+    the links and comparisons that answers brought, or why it cannot be done."""
 
     episode_id: int
     title: str
     questions: tuple[Question, ...] = ()
     insights: int | None = None
+    links: int | None = None
     error: str | None = None
 
 

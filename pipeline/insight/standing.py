@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pipeline.insight.compare import Comparer, Contender, opponents
 from pipeline.insight.judge import APART, Judge, Pair, Said
@@ -12,6 +12,9 @@ from pipeline.store.database import Database
 from pipeline.store.insights import Candidate
 from pipeline.store.links import Link, Neighbour
 
+NEIGHBOURS = 12
+"""Earlier insights that each new one is compared with; a judge is asked about each that passes its gate."""
+COMPARED = timedelta(days=365)
 FIELD = 24
 """The best of the days that a digest looks back are compared with each other, so many of them."""
 

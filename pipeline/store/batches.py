@@ -9,9 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
 
 from pipeline.insight.batch import Answer
-from pipeline.store.tables import batch_question, episode, insight, transcript
+from pipeline.store.tables import batch_question, episode, insight, insight_link, insight_match, transcript
 
 BATCH = 500
+RELATING = "-relate"
+"""In the id of a question about how insights stand to each other."""
+_RELATING = batch_question.c.id.contains(f"{RELATING}-")
 
 
 def todo(conn: Connection, since: datetime) -> list[int]:
@@ -57,14 +60,31 @@ def answers(conn: Connection, episode_id: int) -> dict[str, Answer]:
     return {r.id: Answer(r.id, r.status, r.answer) for r in conn.execute(query)}
 
 
-def open_(conn: Connection) -> dict[int, tuple[int, int]]:
+def unrelated(conn: Connection, since: datetime) -> list[int]:
+    """Finished episodes published since, with insights that a model wrote, of which only words have said how they stand
+    to others, or none was compared."""
+    mine = and_(insight.c.episode_id == episode.c.id, insight.c.writer == "moe")
+    by_words = exists().where(mine, insight_link.c.newer_id == insight.c.id, insight_link.c.judge == "words")
+    met = exists().where(mine, or_(insight_match.c.one_id == insight.c.id, insight_match.c.other_id == insight.c.id))
+    query = (
+        select(episode.c.id)
+        .where(episode.c.stage == "done", episode.c.published >= since, episode.c.backfill.is_(False))
+        .where(exists().where(mine), or_(by_words, ~met))
+        .order_by(episode.c.published, episode.c.id)
+    )
+    return list(conn.execute(query).scalars())
+
+
+def open_(conn: Connection, *, relating: bool = False) -> dict[int, tuple[int, int]]:
     """Episodes that are under way: questions asked, questions answered."""
     counts = (func.count(), func.count(batch_question.c.status))
     query = select(batch_question.c.episode_id, *counts).group_by(batch_question.c.episode_id)
+    query = query.where(_RELATING if relating else ~_RELATING)
     rows: list[Any] = list(conn.execute(query.order_by(batch_question.c.episode_id)))
     return {int(e): (int(asked), int(answered)) for e, asked, answered in rows}
 
 
-def forget(conn: Connection, episode_id: int) -> None:
+def forget(conn: Connection, episode_id: int, *, relating: bool = False) -> None:
     """Drop what was asked about an episode, and the answers."""
-    conn.execute(delete(batch_question).where(batch_question.c.episode_id == episode_id))
+    which = _RELATING if relating else ~_RELATING
+    conn.execute(delete(batch_question).where(batch_question.c.episode_id == episode_id, which))

@@ -69,6 +69,18 @@ def replace(conn: Connection, episode_id: int, links: Sequence[Link], now: datet
     """Store an episode's links in place of those of an earlier run. Ones whose insight has gone are left out."""
     own = select(insight.c.id).where(insight.c.episode_id == episode_id)
     conn.execute(delete(insight_link).where(or_(insight_link.c.newer_id.in_(own), insight_link.c.earlier_id.in_(own))))
+    _put(conn, links, now)
+
+
+def renew(conn: Connection, episode_id: int, links: Sequence[Link], now: datetime) -> None:
+    """Store what an episode's insights are to earlier ones in place of what was thought before; what later ones are to
+    them stays."""
+    own = select(insight.c.id).where(insight.c.episode_id == episode_id)
+    conn.execute(delete(insight_link).where(insight_link.c.newer_id.in_(own)))
+    _put(conn, links, now)
+
+
+def _put(conn: Connection, links: Sequence[Link], now: datetime) -> None:
     wanted = {i for link in links for i in (link.newer_id, link.earlier_id)}
     there = set(conn.execute(select(insight.c.id).where(insight.c.id.in_(wanted))).scalars())
     rows = [

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from pipeline.cli import insight_batch
 from pipeline.cli.main import run
 from pipeline.clock import FixedClock
 from pipeline.digest.compose import build
 from pipeline.engine.step import step
+from pipeline.insight.batch_relate import BatchRelating
 from pipeline.insight.batch_work import BatchWork, Turn
+from pipeline.insight.prompts import prompt
 from pipeline.insight.relate import same_reason
 from pipeline.insight.toolbox import Toolbox
 from pipeline.records import Findings, InsightDraft, Origin
@@ -24,13 +27,16 @@ from pipeline.settings import Settings, load
 from pipeline.stages import Workshop, context_of
 from pipeline.store import batches, episodes, insights, transcripts
 from pipeline.store.database import Database, open_database
-from pipeline.store.tables import insight_drop, llm_call
+from pipeline.store.tables import episode as episode_table
+from pipeline.store.tables import insight_drop, insight_link, insight_match, llm_call
 from tests.conftest import NOW, environ_of
 from tests.fakes.engine import answer_file
 from tests.fakes.rows import add_episode, add_subscriber
 from tests.fakes.scripts import Writes
 from tests.fakes.sglang import FakeSglang
 from tests.fakes.talk import DOUGH, WASTE, dough, good, talk
+
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -166,6 +172,62 @@ def test_an_episode_that_went_on_meanwhile_is_left_alone(
     assert "transcribe" in (rounds.work.turn(episode).error or "")
     with sqlite.begin() as conn:
         assert list(batches.open_(conn)) == [episode] and insights.of_episode(conn, episode) == []
+
+
+def test_what_words_judged_is_asked_about_and_judged_as_a_served_model_would(
+    db: Database, settings: Settings, clock: FixedClock, server: FakeSglang, tmp_path: Path
+) -> None:
+    def leaning(prompt: str) -> float:
+        asked = prompt.rsplit("</newer>", 1)[-1]
+        return 4.0 if "further step" in asked or "very claim, finding" in asked or "better" in asked else -4.0
+
+    server.script.leaning = leaning  # type: ignore[attr-defined]
+    near = np.zeros((2, 384), dtype=np.float32)
+    near[0, 0], near[1, :2] = 1.0, (0.6, 0.8)
+    made = [add(db, k + 1, "done") for k in range(2)]
+    with db.begin() as conn:
+        for k, (episode, said) in enumerate(zip(made, (good(), dough()), strict=True)):
+            text, evidence = said["insight"], tuple(said["evidence"])
+            draft = InsightDraft(said["title"], text, text, evidence, 1, 5, 8.0, 40.0, "Ana Ruiz", 0.9 - k / 10)
+            insights.save(conn, episode, Findings(Origin("moe"), (), (draft,)), ["k" * 31 + str(k)], [near[k]], NOW)
+        conn.execute(update(episode_table).values(published=NOW))
+        conn.execute(update(episode_table).where(episode_table.c.id == made[1]).values(published=NOW + HOUR))
+    shop = Workshop(settings, db, clock)
+    relate = next(s for s in shop.stages() if s.name == "relate")
+
+    def links_now() -> list[Any]:
+        with db.begin() as conn:
+            return [(r.kind, r.reason, r.judge) for r in conn.execute(select(insight_link))]
+
+    def again(shop: Workshop) -> None:
+        with db.begin() as conn:
+            episodes.advance(conn, made[1], "done", "relate")
+        assert step(db, clock, next(s for s in shop.stages() if s.name == relate.name), made[1]) == "done"
+
+    again(shop)
+    assert [judge for _, _, judge in links_now()] == ["words"]
+    with db.begin() as conn:
+        assert batches.unrelated(conn, NOW) == made and batches.unrelated(conn, NOW + 2 * HOUR) == []
+    work = BatchRelating(db, clock, "any", timedelta(days=3))
+    files = 0
+    while (turn := work.turn(made[1])).questions:
+        files += 1
+        asked, answers = tmp_path / f"q{files}.jsonl", tmp_path / f"a{files}.jsonl"
+        insight_batch._write(asked, [turn])
+        answer_file(server, asked, answers)
+        assert insight_batch._read(db, answers)["kept"] == len(turn.questions)
+    assert files == 1 and turn.links == 2  # one link, one comparison
+    by_file = links_now()
+    with db.begin() as conn:
+        assert batches.unrelated(conn, NOW) == [] and batches.open_(conn, relating=True) == {}
+        compared = {r.judge for r in conn.execute(select(insight_match))}
+    # By the served model it is the same.
+    llm = settings.llm.model_validate({"url": server.url})
+    again(Workshop(settings.model_copy(update={"llm": llm}), db, clock))
+    assert by_file == links_now() and [kind for kind, _, _ in by_file] == ["extends"]
+    assert compared == {prompt("compare").version}
+    # What is asked of the older one is nothing: each pair is the newer one's.
+    assert work.turn(made[0]) == Turn(made[0], "Episode 1")
 
 
 @pytest.fixture
