@@ -217,7 +217,7 @@ def had(conn: Connection, subscriber_id: int, *, before: datetime | None = None)
 def had_keys(conn: Connection, subscriber_id: int) -> list[tuple[int, str]]:
     """Id and text key of every idea that this subscriber has had: a tenth of the reading."""
     query = select(ledger.c.insight_id, ledger.c.text_key).where(ledger.c.subscriber_id == subscriber_id)
-    return [(r.insight_id, r.text_key) for r in conn.execute(query.order_by(ledger.c.insight_id))]
+    return [(i, key) for i, key in conn.execute(query.order_by(ledger.c.insight_id)).all()]
 
 
 def had_some(conn: Connection, subscriber_id: int, ids: Sequence[int]) -> list[Had]:
@@ -234,5 +234,5 @@ def _had() -> Select[Any]:
 
 
 def _of_ledger(conn: Connection, query: Select[Any]) -> list[Had]:
-    rows = conn.execute(query.order_by(ledger.c.insight_id))
+    rows = conn.execute(query.order_by(ledger.c.insight_id)).all()
     return [Had(r.insight_id, r.text_key, r.text, _vector(r.vector)) for r in rows]

@@ -83,6 +83,7 @@ ledger = Table(
     Column("vector", Embedding),
     Column("at", UtcDateTime, nullable=False),
     UniqueConstraint("subscriber_id", "text_key"),
+    Index("ix_ledger_keys", "subscriber_id", "insight_id", "text_key"),  # read without the rows, 2 kB each
 )
 
 # What a subscriber said of an insight; the insight itself may be gone by now.

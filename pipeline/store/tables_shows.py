@@ -122,6 +122,7 @@ episode = Table(
     UniqueConstraint("feed_id", "key"),
     Index("ix_episode_rhythm", "feed_id", "published"),
     Index("ix_episode_waiting", "stage", "retry_at"),
+    Index("ix_episode_candidates", "stage", "published"),
 )
 
 transcript = Table(
