@@ -38,7 +38,7 @@ from pipeline.records import Findings, InsightDraft, Origin, ParsedEpisode, Sent
 from pipeline.settings import Settings, load
 from pipeline.store import digests, episodes, feeds, insights, subscribers, transcripts
 from pipeline.store.database import Database, open_database
-from pipeline.store.tables import outbox
+from pipeline.store.tables import outbox, outbox_message
 
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 ZONES = ("Europe/Berlin", "UTC", "America/New_York", "Asia/Tokyo", "Australia/Sydney", "America/Sao_Paulo")
@@ -218,7 +218,7 @@ def send(folder: Path, mails: int, rounds: int, connections: list[int]) -> None:
         add_people(db, mails, 30)
         build_due(db, settings, FixedClock(NOW), all_=True)
         with db.begin() as conn:
-            rows = conn.execute(select(outbox.c.recipient, outbox.c.message)).all()
+            rows = conn.execute(select(outbox.c.recipient, outbox_message.c.message).join(outbox_message)).all()
         size = sum(len(r.message) for r in rows) / len(rows)
         print(f"send: {len(rows):,} mails of {size / 1000:.1f} KB on the average, {rounds} rounds")
         results: dict[str, list[Spent]] = {}

@@ -19,7 +19,7 @@ from pipeline.feed.private import is_secret_address
 from pipeline.settings import Settings
 from pipeline.store import feeds, insights, transcripts
 from pipeline.store.database import Database
-from pipeline.store.tables import Embedding, digest, episode, feed, metadata, outbox, transcript
+from pipeline.store.tables import Embedding, digest, episode, feed, metadata, outbox_message, transcript
 
 Told = Callable[[str, int, int], None]
 SECRET = {("feed", "credentials"), ("subscriber", "nonce")}
@@ -174,10 +174,10 @@ def _digests(conn: Connection, folder: Path) -> int:
 
 def _mails(conn: Connection, folder: Path) -> int:
     n = 0
-    query = select(outbox.c.id, outbox.c.message).order_by(outbox.c.id)
+    query = select(outbox_message.c.outbox_id, outbox_message.c.message).order_by(outbox_message.c.outbox_id)
     for row in conn.execution_options(yield_per=100).execute(query):
         if row.message:
             n += 1
-            with private(folder / "mails" / f"{row.id}.eml") as f:
+            with private(folder / "mails" / f"{row.outbox_id}.eml") as f:
                 f.write(row.message)
     return n

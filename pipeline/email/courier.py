@@ -1,11 +1,12 @@
-"""A courier: one connection to the mail server, one mail at a time, and the commits that couriers share."""
+"""A courier: one connection to the mail server, one mail at a time. Many work on one event loop."""
 
 from __future__ import annotations
 
+import asyncio
 import smtplib
-import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parseaddr
@@ -15,97 +16,45 @@ from sqlalchemy import Connection
 
 from pipeline.clock import Clock
 from pipeline.email import bounce, smtp
+from pipeline.email.commits import Also, Commits
+from pipeline.email.line import Line
 from pipeline.email.reply import Outcome, Reply, Verb, outcome, said, strikes
 from pipeline.email.traffic import Breaker, Bucket
 from pipeline.errors import PausedError
 from pipeline.settings import Settings, SmtpSettings
-from pipeline.store.database import Database
-from pipeline.store.outbox import LEASE, Claim, Move
-from pipeline.store.outbox import apply as apply_move
+from pipeline.store.outbox import Claim
+from pipeline.store.outbox_moves import Move
 
 Opened = Callable[[SmtpSettings], smtplib.SMTP]
 _LOST = (OSError, smtplib.SMTPException)
 """What smtplib raises when the other side is gone, or does not speak SMTP."""
 
 
-class Mails(Protocol):
+class Source(Protocol):
     """Where couriers get their mails."""
 
-    stopped: threading.Event
+    stopped: asyncio.Event
     suppressed: int
     timed_out: bool
 
-    def take(self) -> Claim | None: ...
+    async def take(self) -> Claim | None: ...
     def done(self, claim: Claim) -> None: ...
     def stop(self) -> None: ...
-    def release(self) -> None: ...
-
-
-@dataclass
-class _Ticket:
-    move: Move
-    also: Callable[[Connection], None] | None
-    applied: bool | None = None
-    error: BaseException | None = None
-
-
-class Commits:
-    """Durable moves. Couriers that want to commit at the same moment share one transaction, so one sync of the disk."""
-
-    def __init__(self, db: Database, clock: Clock):
-        self._db, self._clock = db, clock
-        self._waiting: list[_Ticket] = []
-        self._list = threading.Lock()
-        self._turn = threading.Lock()
-
-    def apply(self, move: Move, also: Callable[[Connection], None] | None = None) -> bool:
-        """Committed when it returns. `also` runs in the same transaction when the move took place."""
-        mine = _Ticket(move, also)
-        with self._list:
-            self._waiting.append(mine)
-        with self._turn:
-            if mine.applied is None and mine.error is None:
-                self._commit()
-        if mine.error is not None:
-            raise mine.error
-        return bool(mine.applied)
-
-    def _commit(self) -> None:
-        with self._list:
-            batch, self._waiting = self._waiting, []
-        now = self._clock.now()
-        try:
-            results = []
-            with self._db.begin() as conn:
-                for t in batch:
-                    results.append(apply_move(conn, t.move, now))
-                    if results[-1] and t.also is not None:
-                        t.also(conn)
-        except BaseException as e:
-            for t in batch:
-                t.error = e
-            return
-        for t, applied in zip(batch, results, strict=True):
-            t.applied = applied
 
 
 @dataclass
 class Shared:
     """What the couriers of one pass have in common."""
 
-    db: Database
     settings: Settings
     clock: Clock
-    queue: Mails
+    commits: Commits
+    queue: Source
     bucket: Bucket
     breaker: Breaker
     opened: Opened
     paused: PausedError | None = None
     counted: Counter[str] = field(default_factory=Counter)
-    commits: Commits = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.commits = Commits(self.db, self.clock)
 
     def tally(self) -> dict[str, int]:
         """Mails by what became of them."""
@@ -127,37 +76,51 @@ class Courier:
 
     def __init__(self, shared: Shared):
         self._s = shared
-        self._server: smtplib.SMTP | None = None
+        self._line: Line | None = None
         self._used = False
         self._sender = parseaddr(shared.settings.smtp.sender)[1]
+        self._settling: list[asyncio.Future[bool]] = []
+        """Outcomes on their way to the disk. They get there no later than the `transmitting` that follows them."""
 
-    def run(self) -> None:
+    async def run(self) -> None:
         try:
-            while (claim := self._s.queue.take()) is not None:
-                self._one(claim)
+            while (claim := await self._s.queue.take()) is not None:
+                await self._one(claim)
                 self._s.queue.done(claim)
+                if len(self._settling) > 1:
+                    await self._all_settled()
+            self._s.commits.couriers -= 1
+            await self._all_settled()
         except BaseException:
             # Our own failure: the row stays as it is, for the recovery of the next pass.
-            if self._server is not None:
-                self._server.close()
+            if self._line is not None:
+                self._line.close()
             raise
-        if self._server is not None:
-            smtp.disconnect(self._server)
+        if self._line is not None:
+            await self._line.quit()
 
-    def _one(self, claim: Claim) -> None:
-        if self._s.queue.stopped.wait(self._s.bucket.take()):
+    async def _one(self, claim: Claim) -> None:
+        wait_s = self._s.bucket.take()
+        if wait_s > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._s.queue.stopped.wait(), wait_s)
+        if self._s.queue.stopped.is_set():
             self._move(claim, "claimed", "queued", owner=None)
             return
-        server = self._connected(claim)
-        if server is not None:
-            self._deliver(server, claim)
+        line = await self._connected(claim)
+        if line is not None:
+            await self._deliver(line, claim)
         self._used = True
 
-    def _connected(self, claim: Claim) -> smtplib.SMTP | None:
-        if self._server is not None:
-            return self._server
+    async def _connected(self, claim: Claim) -> Line | None:
+        if self._line is not None and not self._line.quiet:
+            # Hung up, or out of step, while nothing was asked of it.
+            self._hang_up()
+        if self._line is not None:
+            return self._line
+        smtp_ = self._s.settings.smtp
         try:
-            self._server = self._s.opened(self._s.settings.smtp)
+            self._line = Line(await asyncio.to_thread(self._s.opened, smtp_), smtp_.timeout_s)
             self._used = False
         except _LOST as e:
             code = getattr(e, "smtp_code", 0)
@@ -174,50 +137,49 @@ class Courier:
                 # One that cannot be reached is tried again with the next pass, not once for each mail.
                 self._s.queue.stop()
             return None
-        return self._server
+        return self._line
 
-    def _deliver(self, server: smtplib.SMTP, claim: Claim) -> None:
+    async def _deliver(self, line: Line, claim: Claim) -> None:
         """MAIL, RCPT, commit, DATA, the mail, the dot, commit."""
         sender = bounce.envelope_sender(self._s.settings, claim.id) or self._sender
         try:
-            if self._settled(claim, "claimed", "MAIL", smtp.mail_from(server, sender)):
+            if await self._settled(claim, "claimed", "MAIL", await smtp.mail_from(line, sender)):
                 return
-            if self._settled(claim, "claimed", "RCPT", smtp.rcpt_to(server, claim.recipient)):
+            if await self._settled(claim, "claimed", "RCPT", await smtp.rcpt_to(line, claim.recipient)):
                 return
         except _LOST as e:
             if self._used:
                 # Servers hang up on connections that were idle or had their share; a new one settles it.
-                server.close()
-                self._server = None
-                self._one(claim)
+                self._hang_up()
+                await self._one(claim)
                 return
             self._lost(claim, "claimed", "deferred", f"lost before DATA: {e}")
             return
-        began = {"lease_until": self._s.clock.now() + LEASE, "attempts": claim.attempts + 1}
-        move = Move(claim.id, claim.owner, ("claimed",), "transmitting", began, still_wanted=True)
-        if not self._s.commits.apply(move):
+        begun = await self._s.commits.begin(claim)
+        await self._all_settled()
+        if not begun:
             # Unsubscribed since it was claimed, or not ours any more.
             self._move(claim, "claimed", "suppressed", reply="not wanted any more")
-            self._after_refusal(None)
+            await self._after_refusal(None)
             return
-        self._transmit(server, claim)
+        await self._transmit(line, claim)
 
-    def _transmit(self, server: smtplib.SMTP, claim: Claim) -> None:
+    async def _transmit(self, line: Line, claim: Claim) -> None:
         try:
-            if self._settled(claim, "transmitting", "DATA", smtp.data(server)):
+            if await self._settled(claim, "transmitting", "DATA", await smtp.data(line)):
                 return
-            smtp.body(server, claim.message)
+            await smtp.body(line, claim.message)
         except _LOST as e:
             self._lost(claim, "transmitting", "deferred", f"lost before the end of the mail: {e}")
             return
         try:
-            reply = smtp.end(server)
+            reply = await smtp.end(line)
         except _LOST as e:
             self._lost(claim, "transmitting", "uncertain", f"lost after the mail was handed over: {e}")
             return
-        self._settled(claim, "transmitting", "end", reply)
+        await self._settled(claim, "transmitting", "end", reply)
 
-    def _settled(self, claim: Claim, before: str, verb: Verb, reply: Reply) -> bool:
+    async def _settled(self, claim: Claim, before: str, verb: Verb, reply: Reply) -> bool:
         """Act on a reply; False when the conversation goes on."""
         found: Outcome = outcome(verb, reply)
         if found == "go on":
@@ -244,23 +206,25 @@ class Courier:
             )
         if strikes(reply):
             self._s.strike(str(reply))
-        self._after_refusal(reply)
+        await self._after_refusal(reply)
         return True
 
-    def _after_refusal(self, reply: Reply | None) -> None:
-        assert self._server is not None
+    async def _after_refusal(self, reply: Reply | None) -> None:
+        assert self._line is not None
         # After a 421 the server hangs up.
-        if (reply is not None and reply.code == 421) or not smtp.reset(self._server):
-            self._server.close()
-            self._server = None
+        if (reply is not None and reply.code == 421) or not await smtp.reset(self._line):
+            self._hang_up()
 
     def _refused(self, conn: Connection, claim: Claim, reply: Reply, now: datetime) -> None:
         bounce.refused(conn, self._s.settings, claim, reply, now)
 
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
     def _lost(self, claim: Claim, before: str, state: str, why: str) -> None:
-        assert self._server is not None
-        self._server.close()
-        self._server = None
+        self._hang_up()
         if state == "deferred":
             self._later(claim, before, Reply(0, why))
         else:
@@ -274,10 +238,20 @@ class Courier:
             attempts=claim.attempts + 1, owner=None,
         )  # fmt: skip
 
-    def _move(
-        self, claim: Claim, before: str, state: str, also: Callable[[Connection], None] | None = None, **values: Any
-    ) -> None:
+    def _move(self, claim: Claim, before: str, state: str, also: Also | None = None, **values: Any) -> None:
+        """Hand an outcome to the next commit."""
         # What the server said counts also when the row was taken for a dead sender's meanwhile.
         from_ = ("transmitting", "uncertain") if before == "transmitting" else (before,)
-        if self._s.commits.apply(Move(claim.id, claim.owner, from_, state, values | {"lease_until": None}), also):
+        move = Move(claim.id, claim.owner, from_, state, values | {"lease_until": None})
+        done = self._s.commits.settle(move, also)
+        done.add_done_callback(lambda done: self._count(done, state))
+        self._settling.append(done)
+
+    def _count(self, done: asyncio.Future[bool], state: str) -> None:
+        if not done.cancelled() and done.exception() is None and done.result():
             self._s.counted[state] += 1
+
+    async def _all_settled(self) -> None:
+        settling, self._settling = self._settling, []
+        for done in settling:
+            await done

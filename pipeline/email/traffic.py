@@ -1,8 +1,10 @@
-"""How fast, and to whom at a time: a token bucket a server, slots a domain, a breaker for a server that has enough."""
+"""How fast, and to whom at a time: a token bucket a server, slots a domain, a breaker for a server that has enough.
+
+All of it is used on one event loop, so nothing is locked.
+"""
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -23,21 +25,19 @@ class Bucket:
         self._now = now
         self._tokens = 1.0  # not a whole burst: the run before may have ended a moment ago
         self._at = now()
-        self._lock = threading.Lock()
 
     def take(self) -> float:
         """Take a token; the seconds to wait before using it."""
         if self._rate <= 0:
             return 0.0
-        with self._lock:
-            now = self._now()
-            self._tokens = min(self._most, self._tokens + (now - self._at) * self._rate) - 1.0
-            self._at = now
-            return max(0.0, -self._tokens / self._rate)
+        now = self._now()
+        self._tokens = min(self._most, self._tokens + (now - self._at) * self._rate) - 1.0
+        self._at = now
+        return max(0.0, -self._tokens / self._rate)
 
 
 class Domains:
-    """At most `most` mails at a time to one domain. Not locked: the queue's lock guards it."""
+    """At most `most` mails at a time to one domain."""
 
     def __init__(self, most: int):
         self._most = most
@@ -61,18 +61,15 @@ class Breaker:
         self._most = most
         self.strikes = strikes
         self.why = ""
-        self._lock = threading.Lock()
 
     def strike(self, why: str) -> bool:
         """One more; True when that is enough."""
-        with self._lock:
-            self.strikes += 1
-            self.why = why
-            return self.open
+        self.strikes += 1
+        self.why = why
+        return self.open
 
     def forgive(self) -> None:
-        with self._lock:
-            self.strikes = 0
+        self.strikes = 0
 
     @property
     def open(self) -> bool:

@@ -65,6 +65,31 @@ def listed(conn: Connection) -> list[dict[str, Any]]:
     return [dict(r._mapping) for r in conn.execute(query.order_by(channel.c.id))]
 
 
+def overview(conn: Connection) -> list[dict[str, Any]]:
+    """`listed`, each with how many posts wait or are uncertain, and what became of the last one that was made."""
+    order = func.row_number().over(
+        partition_by=delivery.c.channel_id, order_by=(delivery.c.changed_at.desc(), delivery.c.id.desc())
+    )
+    columns = [delivery.c[k] for k in ("channel_id", "state", "reply", "changed_at")]
+    made = select(*columns, order.label("place")).where(delivery.c.state != "queued").subquery()
+    last = {r.channel_id: r for r in conn.execute(select(made).where(made.c.place == 1))}
+    grouped = select(delivery.c.channel_id, delivery.c.state, func.count()).where(
+        delivery.c.state.in_((*WAITING, "uncertain"))
+    )
+    counted: dict[tuple[int, str], int] = {}
+    for row in conn.execute(grouped.group_by(delivery.c.channel_id, delivery.c.state)):
+        counted[row[0], row[1]] = row[2]
+    return [
+        c
+        | {
+            "waits": sum(counted.get((c["id"], s), 0) for s in WAITING),
+            "uncertain": counted.get((c["id"], "uncertain"), 0),
+            "last": {k: getattr(r, k) for k in ("state", "reply", "changed_at")} if (r := last.get(c["id"])) else None,
+        }
+        for c in listed(conn)
+    ]
+
+
 def find(conn: Connection, name: str) -> dict[str, Any]:
     """By name or id, with its sealed secrets. Raises NotFoundError."""
     wanted = (channel.c.name == name) if not name.isdecimal() else (channel.c.id == int(name[:9]))
@@ -184,11 +209,11 @@ def counts(conn: Connection) -> dict[str, int]:
 
 
 def resolve(conn: Connection, delivery_id: int, to: str, now: datetime) -> None:
-    """A person decides an uncertain post, or has a failed one tried again. Raises NotFoundError, UsageError."""
+    """A person decides an uncertain post, or has another one tried again at once. Raises NotFoundError, UsageError."""
     row = conn.execute(select(delivery.c.state).where(delivery.c.id == delivery_id)).first()
     if row is None:
         raise NotFoundError(f"There is no delivery {delivery_id}", hint="podsift channel log shows them")
-    may = ("uncertain",) if to == "sent" else ("uncertain", "failed")
+    may = ("uncertain",) if to == "sent" else ("uncertain", "failed", "deferred")
     if row.state not in may:
         raise UsageError(
             f"Delivery {delivery_id} is {row.state}", hint=f"only {' or '.join(may)} ones can be decided so"

@@ -1,17 +1,16 @@
-"""The outbox: one row a mail, and the only places where its state changes."""
+"""The outbox: one row a mail. Its state changes here and, while a sender holds it, in `outbox_moves`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Update, and_, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, exists, func, insert, or_, select, update
 
 from pipeline.errors import NotFoundError, UsageError
-from pipeline.store.tables import mail_hold, outbox, subscriber
+from pipeline.store.tables import mail_hold, outbox, outbox_message, subscriber
 
 STATES = {
     "queued": "written with its digest, waits for a sender",
@@ -50,23 +49,13 @@ class Claim:
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A change of a claimed mail's state, from one of `before`, by the sender that holds it."""
-
-    mail_id: int
-    owner: str
-    before: tuple[str, ...]
-    state: str
-    values: Mapping[str, Any] = field(default_factory=dict)
-    still_wanted: bool = False
-    """Only while the recipient still wants mail: looked at in the same statement, just before DATA."""
-
-
 def put(conn: Connection, **row: Any) -> int:
-    """Queue a mail, in its digest's own transaction."""
+    """Queue a mail with its bytes (`message`), in its digest's own transaction."""
     values = {"state": "queued", "attempts": 0, "domain": row["recipient"].rpartition("@")[2].lower()} | row
-    return int(conn.execute(insert(outbox).values(**values).returning(outbox.c.id)).scalar_one())
+    message = values.pop("message")
+    mail_id = int(conn.execute(insert(outbox).values(**values).returning(outbox.c.id)).scalar_one())
+    conn.execute(insert(outbox_message).values(outbox_id=mail_id, message=message))
+    return mail_id
 
 
 def recover(conn: Connection, now: datetime) -> tuple[int, int]:
@@ -99,7 +88,7 @@ def expire(conn: Connection, now: datetime) -> int:
     return conn.execute(query.values(state="failed", reply="expired before it could be sent", changed_at=now)).rowcount
 
 
-def _wanted() -> Any:
+def wanted() -> Any:
     """Whether the recipient wants this mail now: a digest while active, a confirm mail while pending."""
     who = subscriber.c.id == outbox.c.subscriber_id
     kinds = or_(
@@ -111,51 +100,32 @@ def _wanted() -> Any:
 
 def drop_unwanted(conn: Connection, now: datetime) -> int:
     """Mail that waits for people who left, paused, or confirmed already is suppressed."""
-    gone = update(outbox).where(outbox.c.state.in_(WAITING), ~_wanted())
+    gone = update(outbox).where(outbox.c.state.in_(WAITING), ~wanted())
     return conn.execute(gone.values(state="suppressed", reply="not wanted any more", changed_at=now)).rowcount
 
 
 def claim(conn: Connection, now: datetime, owner: str, limit: int = 1, full: Collection[str] = ()) -> list[Claim]:
     """Take the next due mails for `owner`, none to the domains that are `full`."""
-    due = (
-        select(outbox.c.id)
-        .where(outbox.c.state.in_(WAITING), outbox.c.next_at <= now)
-        .order_by(outbox.c.next_at, outbox.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    if full:
-        due = due.where(outbox.c.domain.not_in(sorted(full)))
-    ids = list(conn.execute(due).scalars())
+    # One state at a time, so that the index gives them in order and a long queue costs no more than a short one.
+    due = [
+        row
+        for state in WAITING
+        for row in conn.execute(
+            select(outbox.c.next_at, outbox.c.id)
+            .where(outbox.c.state == state, outbox.c.next_at <= now, outbox.c.domain.not_in(sorted(full)))
+            .order_by(outbox.c.next_at, outbox.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+    ]
+    ids = [r.id for r in sorted(due, key=tuple)[:limit]]
     if not ids:
         return []
     held = {"state": "claimed", "owner": owner, "lease_until": now + LEASE, "changed_at": now}
     conn.execute(update(outbox).where(outbox.c.id.in_(ids)).values(**held))
-    columns = [outbox.c[k] for k in Claim.__dataclass_fields__]
-    rows = conn.execute(select(*columns).where(outbox.c.id.in_(ids)).order_by(outbox.c.next_at, outbox.c.id))
-    return [Claim(**r._mapping) for r in rows]
-
-
-def apply(conn: Connection, move: Move, now: datetime) -> bool:
-    """Compare-and-set of a held mail's state; False when it is not this sender's any more, or not wanted."""
-    statement = _moving(tuple(sorted(move.values)), len(move.before), move.still_wanted)
-    held = {"m_id": move.mail_id, "m_owner": move.owner} | {f"m_before{k}": b for k, b in enumerate(move.before)}
-    set_ = {f"v_{k}": v for k, v in move.values.items()} | {"v_state": move.state, "v_changed_at": now}
-    return conn.execute(statement, held | set_).rowcount == 1
-
-
-@lru_cache(maxsize=64)
-def _moving(names: tuple[str, ...], befores: int, still_wanted: bool) -> Update:
-    """The statement of a move, made once: making it costs more than running it, and each mail has two."""
-    mine = update(outbox).where(
-        outbox.c.id == bindparam("m_id"),
-        outbox.c.owner == bindparam("m_owner"),
-        or_(*(outbox.c.state == bindparam(f"m_before{k}") for k in range(befores))),
-    )
-    if still_wanted:
-        mine = mine.where(_wanted())
-    changed = (*names, "state", "changed_at")
-    return mine.values({outbox.c[k]: bindparam(f"v_{k}", type_=outbox.c[k].type) for k in changed})
+    columns = [outbox.c[k] for k in Claim.__dataclass_fields__ if k != "message"]
+    rows = select(*columns, outbox_message.c.message).join(outbox_message).where(outbox.c.id.in_(ids))
+    return [Claim(**r._mapping) for r in conn.execute(rows.order_by(outbox.c.next_at, outbox.c.id))]
 
 
 def counts(conn: Connection) -> dict[str, int]:
@@ -170,12 +140,9 @@ def times(conn: Connection, subscriber_id: int, kind: str, since: datetime) -> l
     return list(conn.execute(query.where(outbox.c.changed_at > since)).scalars())
 
 
-_COLUMNS: Sequence[Any] = [c for c in outbox.c if c.name != "message"]
-
-
 def listed(conn: Connection, state: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
     """Mails without their bytes, newest first."""
-    query = select(*_COLUMNS).order_by(outbox.c.id.desc()).limit(limit)
+    query = select(outbox).order_by(outbox.c.id.desc()).limit(limit)
     if state:
         query = query.where(outbox.c.state == state)
     return [dict(r._mapping) for r in conn.execute(query)]
@@ -183,7 +150,8 @@ def listed(conn: Connection, state: str | None = None, limit: int = 100) -> list
 
 def get(conn: Connection, mail_id: int) -> dict[str, Any]:
     """One mail with its bytes. Raises NotFoundError."""
-    row = conn.execute(select(outbox).where(outbox.c.id == mail_id)).first()
+    whole = select(outbox, outbox_message.c.message).join(outbox_message)
+    row = conn.execute(whole.where(outbox.c.id == mail_id)).first()
     if row is None:
         raise NotFoundError(f"There is no mail {mail_id}", hint="podsift outbox list shows the mails")
     return dict(row._mapping)

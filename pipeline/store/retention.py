@@ -16,6 +16,7 @@ from pipeline.store.tables import (
     insight_drop,
     llm_call,
     outbox,
+    outbox_message,
     sentence,
     stage_run,
     transcript,
@@ -41,7 +42,8 @@ def old_records(name: str, before: datetime) -> ColumnElement[bool]:
 
 def old_mails(before: datetime) -> ColumnElement[bool]:
     """Mails that are over and whose bytes are there still. What became of them stays."""
-    return and_(outbox.c.state.in_(_OVER), outbox.c.changed_at < before, func.length(outbox.c.message) > 0)
+    there = exists().where(outbox_message.c.outbox_id == outbox.c.id, func.length(outbox_message.c.message) > 0)
+    return and_(outbox.c.state.in_(_OVER), outbox.c.changed_at < before, there)
 
 
 def old_transcripts(before: datetime) -> ColumnElement[bool]:
@@ -75,7 +77,8 @@ def drop_records(conn: Connection, name: str, before: datetime) -> int:
 def empty_mails(conn: Connection, before: datetime) -> int:
     """Forget the bytes of up to BATCH mails; returns of how many."""
     ids = select(outbox.c.id).where(old_mails(before)).order_by(outbox.c.id).limit(BATCH)
-    return conn.execute(update(outbox).where(outbox.c.id.in_(ids.scalar_subquery())).values(message=b"")).rowcount
+    theirs = update(outbox_message).where(outbox_message.c.outbox_id.in_(ids.scalar_subquery()))
+    return conn.execute(theirs.values(message=b"")).rowcount
 
 
 def drop_transcripts(conn: Connection, before: datetime, limit: int = 50) -> int:

@@ -13,7 +13,7 @@ from pipeline.clock import iso_z
 from pipeline.errors import NotFoundError, UsageError
 from pipeline.records import Subscriber
 from pipeline.schedule import EVERY_DAY, next_digest
-from pipeline.store.tables import metadata, outbox, subscriber
+from pipeline.store.tables import metadata, outbox, outbox_message, subscriber
 
 STATES = {
     "pending": "asked for, not confirmed by the address's owner: gets a confirm mail and nothing else",
@@ -185,12 +185,16 @@ def export(conn: Connection, subscriber_id: int) -> dict[str, Any]:
     """Everything that is stored about a person, by table, ready for JSON. Raises NotFoundError."""
     get(conn, subscriber_id)
     found: dict[str, Any] = {}
+    mine_too = select(outbox_message).join(outbox).where(outbox.c.subscriber_id == subscriber_id)
+    texts = {r.outbox_id: r.message for r in conn.execute(mine_too)}
     for table in metadata.sorted_tables:
         mine = table.c.id if table is subscriber else table.c.get("subscriber_id")
         if mine is None:
             continue
         rows = conn.execute(select(table).where(mine == subscriber_id)).mappings().all()
         found[table.name] = [{k: _readable(k, v) for k, v in r.items() if k not in _INTERNAL} for r in rows]
+    for mail in found["outbox"]:
+        mail["message"] = _readable("message", texts[mail["id"]])
     return found
 
 

@@ -19,6 +19,7 @@ from pipeline.store.tables_people import (
     ledger,
     mail_hold,
     outbox,
+    outbox_message,
     subscriber,
     suppression,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "mail_hold",
     "metadata",
     "outbox",
+    "outbox_message",
     "sentence",
     "stage_run",
     "subscriber",

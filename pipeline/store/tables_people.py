@@ -106,7 +106,6 @@ outbox = Table(
     Column("subscriber_id", ForeignKey("subscriber.id", ondelete="CASCADE"), nullable=False),
     Column("recipient", Text, nullable=False),
     Column("message_id", Text, nullable=False),
-    Column("message", LargeBinary, nullable=False),
     Column("state", String(20), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("next_at", UtcDateTime, nullable=False),
@@ -119,6 +118,14 @@ outbox = Table(
     Column("owner", String(40)),  # the sender that holds the lease
     UniqueConstraint("digest_id", "subscriber_id"),
     Index("ix_outbox_due", "state", "next_at"),
+)
+
+# Apart from its row, which changes three times on a mail's way: SQLite writes a row anew as a whole.
+outbox_message = Table(
+    "outbox_message",
+    metadata,
+    Column("outbox_id", ForeignKey("outbox.id", ondelete="CASCADE"), primary_key=True),
+    Column("message", LargeBinary, nullable=False),
 )
 
 bounce = Table(

@@ -47,14 +47,18 @@ def posted(handler: FormPage, kind: str = "form") -> Callable[[Request], Awaitab
 async def one_click(request: Request) -> Response:
     """RFC 8058: whatever the body's type, the token alone decides.
 
-    Only what carries no token of ours is counted: a mail provider sends many people's clicks from one address.
+    Clicks are counted for each person, never by address: a mail provider sends many people's clicks from one. What
+    carries no token of ours is counted by address.
     """
     await forms.body(request)
+    site: Site = request.app.state.site
     try:
-        return await run_in_threadpool(people.unsubscribe, request)
+        who = people.leaving(request)
     except RefusedError:
-        request.app.state.site.check_rate(request, "form")
+        site.check_rate(request, "form")
         raise
+    site.check_rate(request, "click", who)
+    return await run_in_threadpool(people.unsubscribe, request)
 
 
 def open_page(handler: Page) -> Page:

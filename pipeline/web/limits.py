@@ -1,4 +1,4 @@
-"""How often one address may do what costs something: token buckets in this process's memory, bounded in number."""
+"""How often one address, or one person, may do what costs something: token buckets, in memory, bounded in number."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ RATES = {
     "login": Rate(5, 900),
     "form": Rate(30, 60),
     "search": Rate(60, 60),
+    "click": Rate(10, 600),
 }
+"""All but a click are counted by address. One-click unsubscribing is by person: a mail provider clicks for many."""
 REMEMBERED = 10_000
-"""Addresses that are remembered; the one that was quiet for longest is forgotten first."""
+"""Addresses and persons that are remembered; the one that was quiet for longest is forgotten first."""
 
 
 def owner(address: str | None) -> str:
@@ -40,17 +42,17 @@ def owner(address: str | None) -> str:
 
 
 class Limits:
-    """Buckets by kind and address."""
+    """Buckets by kind, and by address or person."""
 
     def __init__(self, rates: dict[str, Rate] | None = None):
         self._rates = rates or RATES
         self._lock = threading.Lock()
         self._buckets: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
 
-    def wait_s(self, kind: str, address: str | None, now_s: float) -> float:
+    def wait_s(self, kind: str, who: str, now_s: float) -> float:
         """Take one; 0 when it was there, else the seconds until there is one. `now_s` only ever grows."""
         rate = self._rates[kind]
-        key = (kind, owner(address))
+        key = (kind, who)
         with self._lock:
             left, at = self._buckets.pop(key, (float(rate.burst), now_s))
             left = min(rate.burst, left + (now_s - at) * rate.burst / rate.seconds)

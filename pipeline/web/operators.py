@@ -1,4 +1,4 @@
-"""Pages for the operator: feeds, jobs, mails, people, models, feedback; and what can be done about them."""
+"""Pages for the operator: feeds, jobs, mails, channels, people, models, feedback; and what can be done about them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from pipeline.errors import PodsiftError, RefusedError
 from pipeline.metrics import days, exposition
-from pipeline.store import archive, episodes, feedback, feeds, figures, llm_calls, outbox, subscribers
+from pipeline.store import archive, channels, episodes, feedback, feeds, figures, llm_calls, outbox, subscribers
 from pipeline.urls import redact
 from pipeline.web import session
 from pipeline.web.forms import Fields, one, whole
@@ -23,6 +23,7 @@ PARTS = {
     "feeds": "Feeds",
     "jobs": "Jobs",
     "mails": "Mails",
+    "channels": "Channels",
     "people": "People",
     "models": "Models and proof",
     "days": "Day by day",
@@ -59,6 +60,8 @@ def overview(request: Request) -> Response:
             "feedback": feedback.counts(conn),
             "stages": episodes.STAGES,
             "states": outbox.STATES,
+            "posts": channels.counts(conn),
+            "post_states": channels.STATES,
         }
     return _page(request, "overview", **values)
 
@@ -90,6 +93,18 @@ def _mails(conn: Connection, request: Request) -> dict[str, Any]:
     state = request.query_params.get("state")
     known = state if state in outbox.STATES else None
     return {"rows": outbox.listed(conn, known), "state": known, "states": outbox.STATES, "n": outbox.counts(conn)}
+
+
+def _channels(conn: Connection, request: Request) -> dict[str, Any]:
+    state = request.query_params.get("state")
+    known = state if state in channels.STATES else None
+    return {
+        "rows": channels.overview(conn),
+        "posts": channels.deliveries(conn, known),
+        "state": known,
+        "states": channels.STATES,
+        "n": channels.counts(conn),
+    }
 
 
 def _people(conn: Connection, _request: Request) -> dict[str, Any]:
@@ -133,6 +148,7 @@ _TABLES: dict[str, Callable[[Connection, Request], dict[str, Any]]] = {
     "feeds": _feeds,
     "jobs": _jobs,
     "mails": _mails,
+    "channels": _channels,
     "people": _people,
     "models": _models,
     "days": _days_of,
@@ -146,9 +162,16 @@ DONE = {
     "poll": "The feed is polled at the next look, within a minute.",
     "resend": "The mail is queued again, with the same bytes.",
     "mark-sent": "The mail counts as sent.",
+    "channel-pause": "Nothing more goes to this channel.",
+    "channel-resume": "Digests go to this channel again, from the next one on.",
+    "post-again": "The post is made again with the next pass, within a minute.",
+    "post-arrived": "The post counts as sent.",
 }
 """Each action with what is said once it is done."""
-_BACK = {"retry": "jobs", "pause": "feeds", "resume": "feeds", "poll": "feeds", "resend": "mails", "mark-sent": "mails"}
+_BACK = {
+    "retry": "jobs", "pause": "feeds", "resume": "feeds", "poll": "feeds", "resend": "mails", "mark-sent": "mails",
+    "channel-pause": "channels", "channel-resume": "channels", "post-again": "channels", "post-arrived": "channels",
+}  # fmt: skip
 
 
 def act(request: Request, form: Fields) -> Response:
@@ -175,6 +198,12 @@ def _do(conn: Connection, action: str, wanted: int, site: Site) -> None:
         episodes.retry(conn, wanted)
     elif action in ("resend", "mark-sent"):
         outbox.resolve(conn, wanted, "queued" if action == "resend" else "sent", now)
+    elif action in ("post-again", "post-arrived"):
+        channels.resolve(conn, wanted, "queued" if action == "post-again" else "sent", now)
+    elif action == "channel-pause":
+        channels.change(conn, channels.find(conn, str(wanted))["id"], "paused", "by the operator")
+    elif action == "channel-resume":
+        channels.change(conn, channels.find(conn, str(wanted))["id"], "active")
     else:
         feed_id = feeds.find(conn, str(wanted))["id"]
         changes: dict[str, dict[str, Any]] = {

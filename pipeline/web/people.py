@@ -111,6 +111,11 @@ def unsubscribe_page(request: Request) -> Response:
     return site.page(request, "people/unsubscribe.html.j2", who=who, done=gone, manage=_manage(site, who))
 
 
+def leaving(request: Request) -> int:
+    """Whose link it is, by the token alone. Raises RefusedError when it is none of ours."""
+    return int(_said(request, "unsubscribe")["subscriber_id"])
+
+
 def unsubscribe(request: Request) -> Response:
     """At once and without a question (RFC 8058): 200 however often it is asked, also for somebody deleted since."""
     site: Site = request.app.state.site

@@ -28,7 +28,7 @@ from pipeline.store.database import Database
 from pipeline.store.insights import Vector
 from pipeline.store.search import open_index
 from pipeline.web import words
-from pipeline.web.limits import Limits
+from pipeline.web.limits import Limits, owner
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +70,10 @@ class Site:
         base = self.settings.web.base_url
         return f"{base or str(request.base_url).rstrip('/')}{path}"
 
-    def check_rate(self, request: Request, kind: str) -> None:
-        """Raise RefusedError (429) when this address does too much."""
-        waits = self.limits.wait_s(kind, request.client.host if request.client else None, time.monotonic())
+    def check_rate(self, request: Request, kind: str, person: int | None = None) -> None:
+        """Raise RefusedError (429) when this address does too much, or this person."""
+        who = f"person {person}" if person is not None else owner(request.client.host if request.client else None)
+        waits = self.limits.wait_s(kind, who, time.monotonic())
         if waits > 0:
             raise RefusedError(
                 "That was too often", why=f"wait {max(1, round(waits))} seconds and try again", status=429, wait=waits

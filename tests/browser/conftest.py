@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import pytest
 from sqlalchemy import Connection, update
 
 from bench import chromium
+from pipeline.channel.base import Place
+from pipeline.channel.ways import sealed
 from pipeline.clock import FixedClock
 from pipeline.demo.samples import SampleServer
 from pipeline.demo.sink import MailSink
@@ -23,7 +26,7 @@ from pipeline.email.delivery import send_due
 from pipeline.insight.relate import text_key
 from pipeline.records import Findings, InsightDraft, Origin, Sentence, Subscriber, Transcript
 from pipeline.settings import Settings, load
-from pipeline.store import blocks, episodes, feeds, insights, outbox, subscribers, transcripts
+from pipeline.store import blocks, channels, episodes, feeds, insights, outbox, outbox_moves, subscribers, transcripts
 from pipeline.store.database import Database, open_database
 from pipeline.store.tables import episode
 from tests.conftest import NOW, environ_of
@@ -68,6 +71,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
             if chromium.find() is None:
                 item.add_marker(pytest.mark.skip(reason="no Chromium here; Debian: apt-get install chromium"))
+
+
+ADDRESSES = {
+    "webhook": "https://hooks.example.org/\u2026",
+    "chat": "ntfy://ntfy.sh/\u2026",
+    "folder": "folder:/home/me/notes",
+}
+POSTS = (
+    ("deferred", "the server answered 503"), ("uncertain", "nobody can know whether it arrived: the line was lost"),
+    ("sent", "2026-11-20 Podsift.md"),
+)  # fmt: skip
 
 
 @dataclass
@@ -161,11 +175,18 @@ def world(tmp_path: Path) -> Iterator[World]:
         send_due(db, settings, clock)
         with db.begin() as conn:
             other = add_subscriber(conn, NOW, "unsure@example.org", nonce="u" * 32)
+            for kind, address in ADDRESSES.items():
+                text = sealed(Place({"url": address, "path": "/nowhere", "secret": "whsec_AAAA"}, address), settings)
+                channels.add(conn, other.id, kind, f"{kind}-1", text, address, NOW)
             assert build(conn, other, settings, lambda *_: None, NOW) is not None
             (mail,) = [m for m in outbox.listed(conn) if m["recipient"] == other.email]
             outbox.claim(conn, NOW, "dead")
-            move = outbox.Move(mail["id"], "dead", ("claimed",), "uncertain", {"reply": "the line was lost"})
-            assert outbox.apply(conn, move, NOW)
+            move = outbox_moves.Move(mail["id"], "dead", ("claimed",), "uncertain", {"reply": "the line was lost"})
+            assert outbox_moves.apply(conn, [move], NOW) == [True]
+            for state, why in POSTS:
+                post = channels.take(conn, NOW)
+                assert post is not None
+                channels.settle(conn, post.id, state, why, NOW, next_at=NOW + timedelta(minutes=4))
             failed = episodes.add(conn, 1, "guid-bad", parsed_episode(9, NOW, title="Noise"), "download", None, NOW)
             conn.execute(update(episode).where(episode.c.id == failed).values(stage="failed", error="no audio in it"))
         with pages(settings, db, clock, port=port) as address:

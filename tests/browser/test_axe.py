@@ -33,7 +33,7 @@ def pages_of(world: World) -> dict[str, str]:
     }
 
 
-OPS = ("", "/feeds", "/jobs", "/mails", "/people", "/models", "/feedback")
+OPS = ("", "/feeds", "/jobs", "/mails", "/channels", "/people", "/models", "/days", "/feedback")
 
 
 @pytest.mark.parametrize("who", ["readers", "operators"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.chromium import Tab
-from pipeline.store import episodes, feeds, outbox
+from pipeline.store import channels, episodes, feeds, outbox
 from tests.browser.conftest import TOKEN, World
 
 
@@ -31,6 +31,24 @@ def test_an_uncertain_mail_is_decided(tab: Tab, world: World) -> None:
     assert "counts as sent" in tab.run("document.querySelector('[role=status]').innerText")
     with world.db.begin() as conn:
         assert outbox.get(conn, world.uncertain)["state"] == "sent"
+
+
+def test_channels_and_posts_are_acted_on(tab: Tab, world: World) -> None:
+    signed_in(tab, world)
+    tab.follow("a[href='/ops/channels?state=uncertain']")
+    said = tab.run("document.body.innerText")
+    assert "nobody can know whether it arrived" in said and "whsec" not in said and "503" in said
+    tab.follow("form:has(input[value=post-arrived]) button")
+    assert "counts as sent" in tab.run("document.querySelector('[role=status]').innerText")
+    tab.follow("form:has(input[value=post-again]) button")
+    tab.follow("form:has(input[value=channel-pause]) button")
+    with world.db.begin() as conn:
+        assert sorted(d["state"] for d in channels.deliveries(conn)) == ["queued", "sent", "sent"]
+        assert [c["state"] for c in channels.listed(conn)] == ["paused", "active", "active"]
+    assert "by the operator" in tab.run("document.body.innerText")
+    tab.follow("form:has(input[value=channel-resume]) button")
+    with world.db.begin() as conn:
+        assert {(c["state"], c["why"]) for c in channels.listed(conn)} == {("active", None)}
 
 
 def test_feeds_and_episodes_are_acted_on(tab: Tab, world: World) -> None:

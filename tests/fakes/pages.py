@@ -14,11 +14,11 @@ from pipeline.insight.embed import Embedder
 from pipeline.settings import Settings
 from pipeline.store.database import Database
 from pipeline.web.app import application
-from pipeline.web.limits import Limits, Rate
+from pipeline.web.limits import RATES, Limits, Rate
 from pipeline.web.site import Site
 from tests.fakes.embedder import WordEmbedder
 
-MANY = Limits({kind: Rate(100_000, 1.0) for kind in ("subscribe", "login", "form", "search")})
+MANY = Limits({kind: Rate(100_000, 1.0) for kind in RATES})
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from sqlalchemy.types import JSON, Boolean, DateTime, Float, Integer, LargeBinar
 
 from pipeline.store import database
 from pipeline.store.database import Database
-from pipeline.store.tables import metadata
+from pipeline.store.tables import metadata, outbox_message
 from tests import postgres
 
 REVISIONS = [s.revision for s in ScriptDirectory.from_config(database._alembic("")).walk_revisions()][1:][::-1]
@@ -142,6 +142,9 @@ def test_an_old_installation_loses_nothing(
                 ]
                 kept = [{k: v for k, v in r.items() if k in after[0]} for r in before]
                 assert after == kept, name
+            if "message" in rows["outbox"][0]:
+                texts = {r.outbox_id: bytes(r.message) for r in conn.execute(select(outbox_message))}
+                assert texts == {r["id"]: r["message"] for r in rows["outbox"]}, "the mails' bytes moved"
             for table in metadata.sorted_tables:
                 conn.execute(select(func.count()).select_from(table)).scalar_one()
         if kind == "sqlite":

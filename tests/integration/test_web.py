@@ -18,9 +18,10 @@ from pipeline.email import tokens
 from pipeline.email.bounce import envelope_sender
 from pipeline.records import Subscriber
 from pipeline.settings import Settings, load
-from pipeline.store import episodes, feedback, feeds, outbox, subscribers
+from pipeline.store import channels, episodes, feedback, feeds, outbox, subscribers
 from pipeline.store.database import Database
 from pipeline.store.tables import outbox as mails
+from pipeline.web.operators import PARTS
 from tests.conftest import NOW, environ_of
 from tests.fakes.pages import pages
 from tests.fakes.rows import add_episode, add_insights, add_subscriber
@@ -345,7 +346,7 @@ def sign_in(world: World) -> str:
 
 
 def test_operator_pages_need_the_token(world: World) -> None:
-    for path in ("/ops", "/ops/feeds", "/ops/jobs", "/ops/mails", "/ops/people", "/ops/models", "/ops/feedback"):
+    for path in ("/ops", *(f"/ops/{part}" for part in PARTS)):
         assert world.http.get(path).headers.get("location") == "/ops/login", path
         assert world.http.get(path, headers={"Authorization": "Bearer wrong"}).status_code == 303
         got = world.http.get(path, headers={"Authorization": f"Bearer {TOKEN}"})
@@ -391,6 +392,43 @@ def test_operator_actions(world: World) -> None:
     assert done.json()["action"] == "resume"
     assert world.http.post("/ops/logout", data={"csrf": csrf}).status_code == 303
     assert world.http.get("/ops").status_code == 303
+
+
+def test_the_operator_sees_channels_and_acts_on_them(world: World) -> None:
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    assert "podsift channel add" in world.http.get("/ops/channels", headers=bearer).text
+    with world.db.begin() as conn:
+        made = [
+            channels.add(conn, world.who.id, kind, f"{kind}-{HOSTILE}", "sealed-secret", f"there {HOSTILE}", NOW)
+            for kind in ("webhook", "chat", "folder")
+        ]
+        for channel_id in made[:2]:
+            channels.put(conn, world.digest, channel_id, f"key-{channel_id}", "{}", NOW, NOW + timedelta(days=1))
+        for state, why in (("failed", "the server answered 403"), ("uncertain", f"lost {HOSTILE}")):
+            post = channels.take(conn, NOW)
+            assert post is not None
+            channels.settle(conn, post.id, state, why, NOW)
+        overview = {
+            c["kind"]: (c["waits"], c["uncertain"], c["last"] and c["last"]["state"]) for c in channels.overview(conn)
+        }
+    assert overview == {"webhook": (0, 0, "failed"), "chat": (0, 1, "uncertain"), "folder": (0, 0, None)}
+    page = world.http.get("/ops/channels", headers=bearer).text
+    assert "the server answered 403" in page and "nothing posted yet" in page
+    assert "<script>alert" not in page and "sealed-secret" not in page
+    only = world.http.get("/ops/channels?state=failed", headers=bearer).text
+    assert "It arrived" not in only and "Try now" in only
+    assert "posts of which nobody can know" in world.http.get("/ops", headers=bearer).text
+
+    def act(action: str, wanted: int) -> int:
+        return world.http.post("/ops/act", data={"action": action, "id": str(wanted)}, headers=bearer).status_code
+
+    assert [act("channel-pause", made[0]), act("channel-resume", made[0]), act("channel-pause", made[2])] == [200] * 3
+    assert [act("post-again", 1), act("post-arrived", 2), act("post-arrived", 2)] == [200, 200, 409]
+    assert [act("channel-pause", 999), act("post-again", 999)] == [409, 409]
+    with world.db.begin() as conn:
+        assert [c["state"] for c in channels.listed(conn)] == ["active", "active", "paused"]
+        assert channels.counts(conn) == {"queued": 1, "sent": 1}
+        assert [c["waits"] for c in channels.overview(conn)] == [1, 0, 0]
 
 
 def test_without_a_token_there_are_no_operator_pages(db: Database, settings: Settings, clock: FixedClock) -> None:
@@ -448,6 +486,29 @@ def test_rates_are_limited(sqlite: Database, web_settings: Settings, clock: Fixe
         assert slow.status_code == 429 and int(slow.headers["retry-after"]) > 0
         said = [http.post("/subscribe", data={"email": f"a{n}@example.org"}).status_code for n in range(6)]
         assert said == [200] * 5 + [429]
+
+
+def test_clicks_are_counted_by_person_and_never_by_address(
+    sqlite: Database, web_settings: Settings, clock: FixedClock
+) -> None:
+    """A mail provider clicks for all of its people from one address, maybe twice each; none of them may be refused."""
+    with sqlite.begin() as conn:
+        everybody = [add_subscriber(conn, NOW, f"reader{k}@example.org", nonce=f"{k:032x}") for k in range(60)]
+    links = [f"/u/{tokens.make(web_settings, 'unsubscribe', w.id, w.nonce)}" for w in everybody]
+    one_click = {"List-Unsubscribe": "One-Click"}
+    with pages(web_settings, sqlite, clock, limits=None) as address, httpx.Client(base_url=address) as http:
+        said = [http.post(link, data=one_click).status_code for link in links for _ in range(2)]
+        assert said == [200] * 120
+        with sqlite.begin() as conn:
+            assert {subscribers.get(conn, w.id).state for w in everybody} == {"removed"}
+        # The same link over and over is refused, after it has done its work; the next person's is not.
+        again = [http.post(links[0], data=one_click) for _ in range(12)]
+        assert [a.status_code for a in again] == [200] * 8 + [429] * 4 and int(again[-1].headers["retry-after"]) > 0
+        assert http.post(links[1], data=one_click).status_code == 200
+        # What carries no token of ours is counted by address, and does not count against people's clicks.
+        forged = [http.post("/u/forged", data=one_click).status_code for _ in range(32)]
+        assert forged == [400] * 30 + [429] * 2
+        assert http.post(links[2], data=one_click).status_code == 200
 
 
 def test_reading_waits_for_no_writer(sqlite: Database, web_settings: Settings, clock: FixedClock) -> None:

@@ -27,6 +27,7 @@ from pipeline.store.tables import (
     ledger,
     metadata,
     outbox,
+    outbox_message,
     sentence,
     stage_run,
     transcript,
@@ -107,7 +108,7 @@ def test_what_is_old_goes_and_what_is_promised_stays(db: Database, settings: Set
     assert (n(db, insight), n(db, ledger), n(db, outbox)) == (2, 2, 1)
     with db.begin() as conn:
         assert conn.execute(select(insight.c.quote)).scalars().all()[0] == "A claim with 3 numbers."
-        assert conn.execute(select(outbox.c.message)).scalar() == b""
+        assert conn.execute(select(outbox_message.c.message)).scalar() == b""
     assert set(prune(db, ALL, later, audio).values()) == {0}
 
 
