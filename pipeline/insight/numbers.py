@@ -93,3 +93,14 @@ def _below_hundred(tokens: list[str], at: int) -> tuple[Decimal | None, int]:
 
 def _at(tokens: list[str], index: int) -> str:
     return tokens[index] if index < len(tokens) else ""
+
+
+_BARE = re.compile(
+    r"(?<![\w.,$€£#:'’-])(?!(?:1[89]|20)\d\d\b)\d{1,3}(?:,\d{3})*[,;]? "
+    r"(?:for|in|on|at|and|but|so|when|if|of them|was|were|is|are)\b"
+)
+
+
+def bare_number(text: str) -> bool:
+    """Whether a number counts what is named elsewhere: "we removed 20, for 90 days". Years stand alone."""
+    return _BARE.search(text) is not None

@@ -16,6 +16,7 @@ from pipeline.insight.embed import Embedder, Vectors
 from pipeline.insight.features import lead, text_of
 from pipeline.insight.injected import to_a_machine
 from pipeline.insight.lexicon import ANSWERS, CONNECTIVES, PRONOUNS, STOP
+from pipeline.insight.numbers import bare_number
 from pipeline.insight.passage import passages, runs, words
 from pipeline.insight.prove import proven
 from pipeline.insight.rank import Ranker
@@ -61,7 +62,7 @@ _OPEN_ENDS = ("...", "…", "-", "—", ",", ";", ":")
 _MENDED = 0.8
 """What a start costs that only has to be read past: "So", "And" before a whole sentence."""
 _FRAGMENT = 3
-"""A first or last sentence of so few words ("Not once.", "A shelf.") belongs to its neighbours."""
+"""A first or last sentence of so few words ("Not once.", "A shelf.") belongs to what was said before."""
 _VAGUELY = 0.75
 """What a start costs whose first sentence speaks of an "it" that it does not name."""
 _REST = frozenset(("because", "which", "cause", "'cause", "than"))
@@ -181,7 +182,8 @@ def standing(span: Passage, transcript: Transcript) -> float:
     # A question in the middle turns the talk, to another voice where none are known.
     factor *= 0.75 ** sum(sentence.text.rstrip().endswith("?") for sentence in inside[1:])
     factor *= 0.85 if inside[0].text.rstrip().endswith("?") else 1.0
-    factor *= 0.85 ** sum(words(sentence.text) <= _FRAGMENT for sentence in (inside[0], inside[-1]))
+    factor *= 0.7 if words(inside[0].text) <= _FRAGMENT else 1.0
+    factor *= 0.85 if words(inside[-1].text) <= _FRAGMENT else 1.0
     text = " ".join(sentence.text for sentence in inside)
     factor *= 0.7 ** len(_BRACKETED.findall(text))
     # The time of day of a transcript's own clock: nobody said it.
@@ -217,7 +219,7 @@ def _start(sentence: Sentence) -> float:
     if first in CONNECTIVES:
         after = lead(rest)
         return _DANGLING if after in PRONOUNS or after in ANSWERS or after in CONNECTIVES else _MENDED
-    return _VAGUELY if _points_back(text) else 1.0
+    return _VAGUELY if _points_back(text) or bare_number(" ".join(text.split()[:_EARLY])) else 1.0
 
 
 def _points_back(text: str) -> bool:

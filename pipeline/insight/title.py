@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipeline.insight import lexicon
 from pipeline.insight.clause import is_verb, left_open, main_verb
 from pipeline.insight.features import content_words
-from pipeline.insight.numbers import numbers
+from pipeline.insight.numbers import bare_number, numbers
 
 MAX_WORDS = 12
 MIN_WORDS = 4
@@ -93,7 +93,7 @@ _SHOWN = re.compile(
     r"take the|say you|let's|notice how|remember when)\b",
     re.IGNORECASE,
 )
-"""Said to make somebody look at something; what it is about comes after."""
+"""Said to make somebody look; what it is about comes after."""
 _EMPTY = re.compile(
     r"\b(?:thank|thanks|welcome|podcast|episode|sponsor|listeners|question|talk about|talking about|great to|"
     r"interesting|awesome|cool|laugh\w*|you know|kind of|sort of|i mean|i guess|i don't know|i'm not sure|"
@@ -226,7 +226,7 @@ def _rate(candidate: _Candidate, counts: Counter[str]) -> float:
     verb = main_verb(plain)
     return (
         _grammar(candidate, raw, plain, verb)
-        + _substance(plain, verb, counts)
+        + _substance(raw, plain, verb, counts)
         - candidate.cost
         - (2.5 if last in lexicon.LOOSE_ENDS else 0.0)
         - (2.0 if candidate.asks else 0.0)
@@ -271,7 +271,7 @@ def _grammar(candidate: _Candidate, raw: Sequence[str], plain: Sequence[str], ve
     return value
 
 
-def _substance(plain: Sequence[str], verb: int | None, counts: Counter[str]) -> float:
+def _substance(raw: Sequence[str], plain: Sequence[str], verb: int | None, counts: Counter[str]) -> float:
     """How much the words say by themselves, and say of what the passage is about."""
     first = plain[0]
     content = {word for word in plain if word not in lexicon.STOP and word not in lexicon.EMPTY_NOUNS}
@@ -282,6 +282,7 @@ def _substance(plain: Sequence[str], verb: int | None, counts: Counter[str]) -> 
     value -= 2.2 if first in lexicon.VAGUE else 1.6 if first in lexicon.CONNECTIVES else 0.0
     value -= 0.5 * sum(word in lexicon.VAGUE and word != "that" for word in plain[1:])
     value -= 0.5 * sum(word in lexicon.EMPTY_NOUNS for word in plain)
+    value -= 1.5 if bare_number(" ".join(raw)) else 0.0
     value -= 0.4 * sum(word in lexicon.PERSONAL for word in plain[1:])
     value -= 0.4 * sum(word in lexicon.TALK for word in plain)
     value -= 2.0 if tuple(plain[:2]) in _COUNTED or (first == "one" and plain[1] in ("is", "was", "of")) else 0.0

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipeline.insight.numbers import bare_number
 from pipeline.insight.title import claim, title_of
 
 SAMPLES = Path(__file__).resolve().parents[3] / "samples"
@@ -78,6 +79,20 @@ def test_a_claim_is_worth_more_than_a_question_or_small_talk() -> None:
 )
 def test_what_only_points_or_repeats_itself_is_no_claim(shown: str, said: str) -> None:
     assert title_of([shown, said]) == said.rstrip(".")
+
+
+@pytest.mark.parametrize(
+    ("text", "bare"),
+    [
+        ("We removed 20, for 90 days", True),
+        ("71 were wrong about the price", True),
+        ("In 2020 and 2021 it grew", False),
+        ("8 megabytes were plenty", False),
+        ("It costs $20 in all", False),
+    ],
+)
+def test_a_number_that_counts_what_is_named_elsewhere_is_bare(text: str, bare: bool) -> None:
+    assert bare_number(text) == bare
 
 
 def test_of_good_clauses_the_one_nearest_to_the_passage_is_taken() -> None:
