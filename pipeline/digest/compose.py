@@ -13,7 +13,6 @@ from pipeline.digest.explain import explanation
 from pipeline.digest.pool import Pool
 from pipeline.digest.select import SameIdea, Selection, select
 from pipeline.digest.taste import weighed
-from pipeline.digest.wishes import granted
 from pipeline.email import message
 from pipeline.email.render import Rendered, render
 from pipeline.records import DigestIssue, DigestItem, Subscriber
@@ -60,8 +59,8 @@ def choose(
     pool = pool or Pool(now)
     first = who.last_digest_date is None
     days = settings.digest.first_lookback_days if first else settings.digest.lookback_days
-    everything, judged = pool.read(conn, days)
-    found = weighed(granted(everything, who), feedback.opinions(conn, who.id), settings.digest.floor)
+    _, judged = pool.read(conn, days)
+    found = weighed(pool.granted(conn, days, who), feedback.opinions(conn, who.id), settings.digest.floor)
     told = pool.remembered(same_idea)
     chosen = select(found, pool.had(conn, who.id), who.count, settings.digest.floor, told, judged)
     n, episodes = len(chosen.chosen), len({c.insight.episode_id for c in found})

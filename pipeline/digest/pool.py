@@ -11,7 +11,9 @@ from sqlalchemy import Connection
 
 from pipeline.digest.past import MOST, Mine, Past
 from pipeline.digest.select import SameIdea
+from pipeline.digest.wishes import Meant, granted
 from pipeline.insight import compare
+from pipeline.records import Subscriber
 from pipeline.store import insights, links, matches
 from pipeline.store.insights import Candidate, Vector
 from pipeline.store.links import Pairs
@@ -36,6 +38,7 @@ class Pool:
     def __init__(self, now: datetime):
         self._now = now
         self._read: dict[int, tuple[list[Candidate], Pairs]] = {}
+        self._meant: dict[int, Meant] = {}
         self._told: dict[tuple[str, str], str | None] = {}
         self._past = Past()
 
@@ -45,6 +48,13 @@ class Pool:
             found = settled(conn, insights.candidates(conn, self._now - timedelta(days=days), self._now))
             self._read[days] = found, links.between(conn, [c.insight.id for c in found])
         return self._read[days]
+
+    def granted(self, conn: Connection, days: int, who: Subscriber) -> list[Candidate]:
+        """`read`, as this subscriber wishes it."""
+        found, _ = self.read(conn, days)
+        if days not in self._meant:
+            self._meant[days] = Meant(found)
+        return granted(found, who, self._meant[days])
 
     def had(self, conn: Connection, subscriber_id: int) -> Mine:
         """What this subscriber has had. Of ideas that others had too only the keys are read."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -16,6 +15,8 @@ from pipeline.store.insights import Candidate
 
 LIFT = 1.15
 """A wanted topic or show multiplies a score by this, once; it reorders what is good and lifts nothing above it."""
+REMEMBERED = 5000
+"""Topics of which a pass remembers what they mean."""
 MAX_TOPICS, MAX_TOPIC_LENGTH, MAX_SHOWS = 50, 60, 500
 
 
@@ -104,37 +105,55 @@ def parse_days(text: str) -> tuple[int, ...]:
     return _days("days", days)
 
 
-def granted(candidates: Sequence[Candidate], who: Subscriber) -> list[Candidate]:
-    """The candidates without what `who` muted, those of wanted topics and shows lifted. In no new order."""
+class Meant:
+    """Which of a pass's candidates a topic means, and each one lifted: worked out once, however many people ask."""
+
+    def __init__(self, candidates: Sequence[Candidate]):
+        self._candidates = candidates
+        self._texts = [f"{c.insight.title}\n{c.insight.text}".casefold() for c in candidates]
+        self._by_topic: dict[str, frozenset[int]] = {}
+        self._lifted: dict[int, Candidate] = {}
+
+    def by(self, topics: Sequence[str]) -> set[int]:
+        """Ids of insights that carry a topic, or have its words: those selected without a model carry none."""
+        return {i for t in topics for i in self._of(t)}
+
+    def lifted(self, c: Candidate) -> Candidate:
+        """The candidate with the score of what is wanted."""
+        found = self._lifted.get(c.insight.id)
+        if found is None:
+            i = c.insight
+            found = replace(c, insight=replace(i, score=i.score * LIFT if i.score >= 0 else i.score / LIFT))
+            self._lifted[i.id] = found
+        return found
+
+    def _of(self, topic: str) -> frozenset[int]:
+        found = self._by_topic.get(topic)
+        if found is None:
+            words = re.compile(rf"\b{re.escape(topic)}\b")
+            found = frozenset(
+                c.insight.id
+                for c, text in zip(self._candidates, self._texts, strict=True)
+                if any(t.casefold() == topic for t in c.insight.topics) or words.search(text)
+            )
+            if len(self._by_topic) >= REMEMBERED:
+                self._by_topic.clear()
+            self._by_topic[topic] = found
+        return found
+
+
+def granted(candidates: Sequence[Candidate], who: Subscriber, meant: Meant | None = None) -> list[Candidate]:
+    """The candidates without what `who` muted, those of wanted topics and shows lifted. In no new order.
+
+    `meant` is of these same candidates.
+    """
     if not (who.muted_shows or who.muted_topics or who.wanted_shows or who.wanted_topics):
         return list(candidates)
-    muted, wanted = _words(who.muted_topics), _words(who.wanted_topics)
+    meant = meant or Meant(candidates)
+    muted, wanted = meant.by(who.muted_topics), meant.by(who.wanted_topics)
     quiet, loud = set(who.muted_shows), set(who.wanted_shows)
-    kept = []
-    for c in candidates:
-        i = c.insight
-        if i.feed_id in quiet or _touches(c, who.muted_topics, muted):
-            continue
-        if i.feed_id in loud or _touches(c, who.wanted_topics, wanted):
-            c = replace(c, insight=replace(i, score=i.score * LIFT if i.score >= 0 else i.score / LIFT))
-        kept.append(c)
-    return kept
-
-
-def _touches(c: Candidate, topics: Sequence[str], words: re.Pattern[str] | None) -> bool:
-    """By its topics, else by its words: insights that were selected without a model carry no topics."""
-    if words is None:
-        return False
-    if any(t.casefold() in topics for t in c.insight.topics):
-        return True
-    return words.search(_folded(c.insight.title, c.insight.text)) is not None
-
-
-@lru_cache(maxsize=5000)
-def _folded(title: str, text: str) -> str:
-    return f"{title}\n{text}".casefold()
-
-
-@lru_cache(maxsize=5000)
-def _words(topics: tuple[str, ...]) -> re.Pattern[str] | None:
-    return re.compile(rf"\b(?:{'|'.join(map(re.escape, topics))})\b") if topics else None
+    return [
+        meant.lifted(c) if c.insight.feed_id in loud or c.insight.id in wanted else c
+        for c in candidates
+        if c.insight.feed_id not in quiet and c.insight.id not in muted
+    ]

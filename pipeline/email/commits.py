@@ -6,7 +6,6 @@ A sync of the disk takes milliseconds, a mail's two moves take microseconds: so 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,9 +22,6 @@ from pipeline.store.outbox_moves import Move
 Also = Callable[[Connection], None]
 T = TypeVar("T")
 
-LINGER_S = 0.003
-"""A commit waits at most so long for company, and half as long as the last one took, unless everybody waits for it."""
-
 
 @dataclass
 class _Ticket:
@@ -37,24 +33,20 @@ class _Ticket:
 class Commits:
     """Made on the event loop that uses it; `close` ends its thread."""
 
-    def __init__(self, db: Database, clock: Clock, couriers: int):
+    def __init__(self, db: Database, clock: Clock):
         self._db, self._clock = db, clock
-        self.couriers = couriers
-        """How many may bring something; fewer as they come to their ends."""
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "outbox")
         self._waiting: list[_Ticket] = []
-        self._working = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._took_s = 0.0
+        self._starting = False
 
-    def begin(self, claim: Claim) -> asyncio.Future[bool]:
+    async def begin(self, claim: Claim) -> bool:
         """`transmitting`: committed when this is true; false for a mail that is not wanted, or not ours, any more."""
-        return self._add(claim, None)
+        return await self._add(claim, None)
 
-    def settle(self, move: Move, also: Also | None = None) -> asyncio.Future[bool]:
-        """What became of a mail, committed soon; `also` runs in the same transaction when the move took place."""
-        return self._add(move, also)
+    async def settle(self, move: Move, also: Also | None = None) -> bool:
+        """What became of a mail, committed; `also` runs in the same transaction when the move took place."""
+        return await self._add(move, also)
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Other work on the database, in its turn: in a transaction of its own."""
@@ -75,27 +67,18 @@ class Commits:
         return ticket.done
 
     def _plan(self) -> None:
-        """Say when the next commit starts."""
-        if self._working or not self._waiting:
-            return
-        everybody = sum(isinstance(t.what, Claim) for t in self._waiting) >= self.couriers
-        if self._timer is not None and everybody:
-            self._timer.cancel()
-            self._timer = None
-        if self._timer is None:
-            wait_s = 0.0 if everybody else min(LINGER_S, self._took_s / 2)
-            self._timer = self._loop.call_later(wait_s, self._start)
+        """One commit at a time; the next begins when this turn of the loop has brought all that it brings."""
+        if self._waiting and not self._starting:
+            self._starting = True
+            self._loop.call_soon(self._start)
 
     def _start(self) -> None:
-        self._timer = None
         batch, self._waiting = self._waiting, []
-        self._working = True
-        self._loop.run_in_executor(self._thread, self._commit, batch).add_done_callback(
-            lambda found: self._committed(batch, found)
-        )
+        working = self._loop.run_in_executor(self._thread, self._commit, batch)
+        working.add_done_callback(lambda found: self._committed(batch, found))
 
     def _committed(self, batch: list[_Ticket], found: asyncio.Future[list[bool]]) -> None:
-        self._working = False
+        self._starting = False
         error = found.exception()
         for k, ticket in enumerate(batch):
             if ticket.done.done():
@@ -107,7 +90,7 @@ class Commits:
         self._plan()
 
     def _commit(self, batch: list[_Ticket]) -> list[bool]:
-        began, now = time.monotonic(), self._clock.now()
+        now = self._clock.now()
         moves = [t.what for t in batch if isinstance(t.what, Move)]
         starts = [t.what for t in batch if isinstance(t.what, Claim)]
         with self._db.begin() as conn:
@@ -118,5 +101,4 @@ class Commits:
             begun = set[int]()
             for owner in {c.owner for c in starts}:
                 begun |= outbox_moves.begin(conn, [c.id for c in starts if c.owner == owner], owner, now)
-        self._took_s = time.monotonic() - began
         return [moved[t.what.mail_id] if isinstance(t.what, Move) else t.what.id in begun for t in batch]

@@ -79,18 +79,12 @@ class Courier:
         self._line: Line | None = None
         self._used = False
         self._sender = parseaddr(shared.settings.smtp.sender)[1]
-        self._settling: list[asyncio.Future[bool]] = []
-        """Outcomes on their way to the disk. They get there no later than the `transmitting` that follows them."""
 
     async def run(self) -> None:
         try:
             while (claim := await self._s.queue.take()) is not None:
                 await self._one(claim)
                 self._s.queue.done(claim)
-                if len(self._settling) > 1:
-                    await self._all_settled()
-            self._s.commits.couriers -= 1
-            await self._all_settled()
         except BaseException:
             # Our own failure: the row stays as it is, for the recovery of the next pass.
             if self._line is not None:
@@ -105,7 +99,7 @@ class Courier:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._s.queue.stopped.wait(), wait_s)
         if self._s.queue.stopped.is_set():
-            self._move(claim, "claimed", "queued", owner=None)
+            await self._move(claim, "claimed", "queued", owner=None)
             return
         line = await self._connected(claim)
         if line is not None:
@@ -125,7 +119,6 @@ class Courier:
         except _LOST as e:
             code = getattr(e, "smtp_code", 0)
             reply = said(code, getattr(e, "smtp_error", b"")) if code else Reply(0, f"could not connect: {e}")
-            self._later(claim, "claimed", reply)
             if isinstance(e, smtplib.SMTPAuthenticationError) and code >= 500:
                 error = PausedError(
                     "The mail server refused the login", why=str(reply), hint="check smtp.username and smtp.password"
@@ -136,6 +129,7 @@ class Courier:
                 self._s.strike(str(reply))
                 # One that cannot be reached is tried again with the next pass, not once for each mail.
                 self._s.queue.stop()
+            await self._later(claim, "claimed", reply)
             return None
         return self._line
 
@@ -153,13 +147,11 @@ class Courier:
                 self._hang_up()
                 await self._one(claim)
                 return
-            self._lost(claim, "claimed", "deferred", f"lost before DATA: {e}")
+            await self._lost(claim, "claimed", "deferred", f"lost before DATA: {e}")
             return
-        begun = await self._s.commits.begin(claim)
-        await self._all_settled()
-        if not begun:
+        if not await self._s.commits.begin(claim):
             # Unsubscribed since it was claimed, or not ours any more.
-            self._move(claim, "claimed", "suppressed", reply="not wanted any more")
+            await self._move(claim, "claimed", "suppressed", reply="not wanted any more")
             await self._after_refusal(None)
             return
         await self._transmit(line, claim)
@@ -170,12 +162,12 @@ class Courier:
                 return
             await smtp.body(line, claim.message)
         except _LOST as e:
-            self._lost(claim, "transmitting", "deferred", f"lost before the end of the mail: {e}")
+            await self._lost(claim, "transmitting", "deferred", f"lost before the end of the mail: {e}")
             return
         try:
             reply = await smtp.end(line)
         except _LOST as e:
-            self._lost(claim, "transmitting", "uncertain", f"lost after the mail was handed over: {e}")
+            await self._lost(claim, "transmitting", "uncertain", f"lost after the mail was handed over: {e}")
             return
         await self._settled(claim, "transmitting", "end", reply)
 
@@ -186,19 +178,12 @@ class Courier:
             return False
         if found == "sent":
             self._s.breaker.forgive()
-            self._move(claim, before, "sent", reply=str(reply))
+            await self._move(claim, before, "sent", reply=str(reply))
             return True
         if found == "uncertain":
-            self._lost(claim, before, "uncertain", f"an answer that is none: {reply}")
+            await self._lost(claim, before, "uncertain", f"an answer that is none: {reply}")
             return True
-        if found in ("defer", "pause"):
-            self._later(claim, before, reply)
-        else:
-            now = self._s.clock.now()
-            self._move(
-                claim, before, "failed", reply=str(reply),
-                also=lambda conn: self._refused(conn, claim, reply, now) if found == "refused" else None,
-            )  # fmt: skip
+        # The other couriers know before this one waits for its commit.
         if found == "pause":
             what = "the sender" if verb == "MAIL" else "us: its policy"
             self._s.pause(
@@ -206,6 +191,14 @@ class Courier:
             )
         if strikes(reply):
             self._s.strike(str(reply))
+        if found in ("defer", "pause"):
+            await self._later(claim, before, reply)
+        else:
+            now = self._s.clock.now()
+            await self._move(
+                claim, before, "failed", reply=str(reply),
+                also=lambda conn: self._refused(conn, claim, reply, now) if found == "refused" else None,
+            )  # fmt: skip
         await self._after_refusal(reply)
         return True
 
@@ -223,35 +216,24 @@ class Courier:
             self._line.close()
             self._line = None
 
-    def _lost(self, claim: Claim, before: str, state: str, why: str) -> None:
+    async def _lost(self, claim: Claim, before: str, state: str, why: str) -> None:
         self._hang_up()
-        if state == "deferred":
-            self._later(claim, before, Reply(0, why))
-        else:
-            self._move(claim, before, state, reply=why[:500])
         self._s.strike(why[:500])
+        if state == "deferred":
+            await self._later(claim, before, Reply(0, why))
+        else:
+            await self._move(claim, before, state, reply=why[:500])
 
-    def _later(self, claim: Claim, before: str, reply: Reply) -> None:
+    async def _later(self, claim: Claim, before: str, reply: Reply) -> None:
         at = self._s.clock.now() + timedelta(minutes=self._s.settings.smtp.retry_minutes)
-        self._move(
+        await self._move(
             claim, before, "deferred", reply=str(reply) if reply.code else reply.text[:500], next_at=at,
             attempts=claim.attempts + 1, owner=None,
         )  # fmt: skip
 
-    def _move(self, claim: Claim, before: str, state: str, also: Also | None = None, **values: Any) -> None:
-        """Hand an outcome to the next commit."""
+    async def _move(self, claim: Claim, before: str, state: str, also: Also | None = None, **values: Any) -> None:
         # What the server said counts also when the row was taken for a dead sender's meanwhile.
         from_ = ("transmitting", "uncertain") if before == "transmitting" else (before,)
         move = Move(claim.id, claim.owner, from_, state, values | {"lease_until": None})
-        done = self._s.commits.settle(move, also)
-        done.add_done_callback(lambda done: self._count(done, state))
-        self._settling.append(done)
-
-    def _count(self, done: asyncio.Future[bool], state: str) -> None:
-        if not done.cancelled() and done.exception() is None and done.result():
+        if await self._s.commits.settle(move, also):
             self._s.counted[state] += 1
-
-    async def _all_settled(self) -> None:
-        settling, self._settling = self._settling, []
-        for done in settling:
-            await done

@@ -79,7 +79,7 @@ async def _work(
     db: Database, settings: Settings, clock: Clock, breaker: Breaker, opened: Opened, limit_s: float | None
 ) -> Shared:
     """All couriers at once; the first error of ours ends them all and is raised here."""
-    commits = Commits(db, clock, settings.smtp.connections)
+    commits = Commits(db, clock)
     mails = Mails(settings, clock, commits, None if limit_s is None else time.monotonic() + limit_s)
     bucket = Bucket(settings.smtp.per_minute, time.monotonic)
     shared = Shared(settings, clock, commits, mails, bucket, breaker, opened)

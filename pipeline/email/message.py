@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from email.headerregistry import BaseHeader, HeaderRegistry
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime
@@ -33,9 +34,24 @@ class DigestPolicy(EmailPolicy):
         return self.fold(name, value).encode("ascii", "surrogateescape")
 
 
-POLICY = DigestPolicy(**{k: getattr(SMTP, k) for k in ("linesep", "raise_on_defect", "header_factory")}).clone(
-    max_line_length=76, cte_type="7bit"
-)
+class Headers(HeaderRegistry):
+    """Makes the class of a header once: the standard library's makes it anew for each header of each mail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: dict[str, type[BaseHeader]] = {}
+
+    def __getitem__(self, name: str) -> type[BaseHeader]:
+        found = self._made.get(name.lower())
+        if found is None:
+            found = self._made[name.lower()] = super().__getitem__(name)
+        return found
+
+
+POLICY = DigestPolicy(
+    linesep=SMTP.linesep, raise_on_defect=SMTP.raise_on_defect, header_factory=Headers(), max_line_length=76,
+    cte_type="7bit",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

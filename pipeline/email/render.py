@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import css_inline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.filters import do_wordwrap
 
 from pipeline.email.addresses import unsubscribe_mailto
 from pipeline.email.links import links
@@ -53,9 +54,16 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    env.filters["wordwrap"] = _wrapped
     env.filters["clock_time"] = clock_time
     env.filters["web_link"] = web_link
     return env
+
+
+@lru_cache(maxsize=5000)
+def _wrapped(text: str, width: int) -> str:
+    """Jinja's `wordwrap`; a day's insights are in the mails of many."""
+    return do_wordwrap(environment(), text, width)
 
 
 @lru_cache(maxsize=1)

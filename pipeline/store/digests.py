@@ -46,23 +46,27 @@ def freeze(
         "thin_reason": issue.thin_reason,
         "explanation": explanation,
     }
-    made = int(conn.execute(insert(digest).values(**row).returning(digest.c.id)).scalar_one())
-    for item, candidate in zip(issue.items, chosen, strict=True):
-        conn.execute(
-            insert(digest_item).values(
-                digest_id=made, position=item.position, insight_id=item.insight.id, kind=item.kind, reason=item.reason
-            )
-        )
-        conn.execute(
-            insert(ledger).values(
-                subscriber_id=who.id,
-                insight_id=item.insight.id,
-                text_key=candidate.text_key,
-                text=item.insight.text,
-                vector=None if candidate.vector is None else candidate.vector.astype("<f4").tobytes(),
-                at=now,
-            )
-        )
+    # Rows are given beside the statements, not in them, so that those are compiled once.
+    made = int(conn.execute(insert(digest).returning(digest.c.id), row).scalar_one())
+    if not issue.items:
+        return made
+    items = [
+        {"digest_id": made, "position": i.position, "insight_id": i.insight.id, "kind": i.kind, "reason": i.reason}
+        for i in issue.items
+    ]
+    conn.execute(insert(digest_item), items)
+    had = [
+        {
+            "subscriber_id": who.id,
+            "insight_id": item.insight.id,
+            "text_key": candidate.text_key,
+            "text": item.insight.text,
+            "vector": None if candidate.vector is None else candidate.vector.astype("<f4").tobytes(),
+            "at": now,
+        }
+        for item, candidate in zip(issue.items, chosen, strict=True)
+    ]
+    conn.execute(insert(ledger), had)
     return made
 
 

@@ -53,8 +53,8 @@ def put(conn: Connection, **row: Any) -> int:
     """Queue a mail with its bytes (`message`), in its digest's own transaction."""
     values = {"state": "queued", "attempts": 0, "domain": row["recipient"].rpartition("@")[2].lower()} | row
     message = values.pop("message")
-    mail_id = int(conn.execute(insert(outbox).values(**values).returning(outbox.c.id)).scalar_one())
-    conn.execute(insert(outbox_message).values(outbox_id=mail_id, message=message))
+    mail_id = int(conn.execute(insert(outbox).returning(outbox.c.id), values).scalar_one())
+    conn.execute(insert(outbox_message), {"outbox_id": mail_id, "message": message})
     return mail_id
 
 

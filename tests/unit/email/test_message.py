@@ -4,6 +4,8 @@ import email
 import email.policy
 from datetime import UTC, datetime
 
+import pytest
+
 from pipeline.email import message
 from pipeline.email.render import clock_time, render
 from pipeline.records import DigestIssue, DigestItem, StoredInsight, Subscriber
@@ -41,6 +43,14 @@ def test_headers_and_parts(settings: Settings) -> None:
 def test_the_same_bytes_each_time(settings: Settings) -> None:
     one, two = (message.build(render(issue(), WHO, settings), WHO, 7, settings, AT).data for _ in range(2))
     assert one == two
+
+
+def test_remembered_header_classes_change_no_byte(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = ("A claim", "Ünïcode, long " * 12, "x" * 300, "<script>, \r\n.dots", "…", "日本の" * 40)
+    made = [message.build(render(issue(title=t), WHO, settings), WHO, 7, settings, AT).data for t in titles]
+    plain = message.POLICY.clone(header_factory=email.policy.SMTP.header_factory)
+    monkeypatch.setattr(message, "POLICY", plain)
+    assert made == [message.build(render(issue(title=t), WHO, settings), WHO, 7, settings, AT).data for t in titles]
 
 
 def test_markup_of_a_feed_is_text_in_the_mail(settings: Settings) -> None:
