@@ -6,14 +6,17 @@
 Every day the day's episodes are stored with transcript and insights, through the same functions as the product's
 stages, then each subscriber's digest is built as in the morning (`digest.compose.build`), all in one pass. The ratio is
 the median pass of the last 30 days by that of days 15 to 45, when the lookback is full; `one more` is a digest of the
-pass but the first, which reads the candidates for all. Times are process CPU seconds. Texts and vectors are
-`bench.made_up`'s.
+pass but the first, which reads the candidates for all. At the end the morning after day 30 and the last one are built
+in turn, which is the ratio to look at where others use the machine. Times are process CPU seconds. Texts and vectors
+are `bench.made_up`'s.
 """
 
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import time
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
@@ -35,6 +38,8 @@ from pipeline.store.tables import metadata, outbox
 
 BEGIN = made_up.END - timedelta(days=365)
 INSIGHTS = 8
+EARLY = 29
+"""The morning after this day is looked at again at the end."""
 
 
 def day(db: Database, k: int, per_day: float, shows: int, sentences: int, rng: np.random.Generator) -> int:
@@ -98,6 +103,35 @@ def digests(db: Database, k: int, settings: Any) -> list[float]:
     return seconds
 
 
+class TakenBackError(Exception):
+    """Ends a pass without a trace."""
+
+
+def again(db: Database, k: int, settings: Any) -> float:
+    """CPU seconds of the whole pass of the morning after day `k`; it is taken back."""
+    now = BEGIN + timedelta(days=k + 1, hours=7)
+    pool, begun = Pool(now), time.process_time()
+    with suppress(TakenBackError), db.begin() as conn:
+        made = [build(conn, who, settings, same_reason, now, pool) for who in subscribers.due(conn, now)]
+        assert made and all(made)
+        seconds = time.process_time() - begun
+        raise TakenBackError
+    return seconds
+
+
+def compared(early: tuple[Database, int], late: tuple[Database, int], settings: Any, times: int = 15) -> str:
+    """The pass of an early morning and of a late one, in turn, so that whatever else slows the machine slows both."""
+    for db, k in (early, late):
+        again(db, k, settings)
+    taken = [(again(*early, settings), again(*late, settings)) for _ in range(times)]
+    a, b = (median(s) for s in zip(*taken, strict=True))
+    ratio = median(late_s / early_s for early_s, late_s in taken)
+    return (
+        f"in turn, {times} times: the morning after day {early[1] + 1} {1000 * a:.1f} ms, after day {late[1] + 1} "
+        f"{1000 * b:.1f} ms CPU, {ratio:.2f} times"
+    )
+
+
 def sizes(db: Database) -> dict[str, tuple[int, int]]:
     """Rows and bytes (with indexes) of each table."""
     with db.begin() as conn:
@@ -134,6 +168,7 @@ def main() -> None:
     rng = np.random.default_rng(2)
     with TemporaryDirectory() as temporary:
         folder = str(given.folder or temporary)
+        early_path = f"{folder}/early.db"
         db = open_url(f"sqlite:///{Path(folder) / 'year.db'}")
         settings = load(
             environ={"PODSIFT_DATA_DIR": folder, "PODSIFT_SECRET_KEY": "k1:0123456789abcdef0123456789abcdef"}
@@ -161,11 +196,18 @@ def main() -> None:
         for k in range(given.days):
             total += day(db, k, per_day, given.shows, given.sentences, rng)
             taken.append(digests(db, k, settings))
+            if k == EARLY:
+                with closing(sqlite3.connect(f"{folder}/year.db")) as now, closing(sqlite3.connect(early_path)) as kept:
+                    now.backup(kept)
             if k % 30 == 29:
                 print(f"day {k + 1:3}: {total:6} episodes, {told(taken[-5:])}", flush=True)
         early, late = taken[15:45], taken[-30:]
         print(f"days 15 to 45: {told(early)}\nlast 30 days:  {told(late)}")
         print(f"a pass at the end takes {median(map(sum, late)) / median(map(sum, early)):.2f} times as long")
+        if given.days > EARLY:
+            before = open_url(f"sqlite:///{early_path}")
+            print(compared((before, EARLY), (db, given.days - 1), settings))
+            before.close()
         for name, (rows, size) in sorted(sizes(db).items(), key=lambda s: -s[1][1]):
             if size > 8192:
                 print(f"{name:20} {rows:9,} rows {size / 1e6:9.1f} MB {size / rows if rows else 0:9.0f} bytes a row")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 
+from pipeline.cli.main import run
 from pipeline.clock import FixedClock
 from pipeline.settings import Settings, load
 from pipeline.store.database import Database, open_database, open_url
@@ -30,6 +31,25 @@ def settings(tmp_path: Path) -> Settings:
 def environ_of(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "t.toml").write_text("")
     return {"PODSIFT_CONFIG": str(tmp_path / "t.toml"), "PODSIFT_DATA_DIR": str(tmp_path / "data")}
+
+
+Call = Callable[..., tuple[int, str, str]]
+"""`podsift` with these arguments: exit code, stdout, stderr."""
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Commands in an empty folder, on an installation of this test's own."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in environ_of(tmp_path).items():
+        monkeypatch.setenv(name, value)
+
+    def invoke(*argv: str) -> tuple[int, str, str]:
+        code = run(list(argv))
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return invoke
 
 
 @pytest.fixture

@@ -20,6 +20,9 @@ STUCK = timedelta(hours=6)
 
 SILENT_S = 60.0
 LYING_MIN = 10
+DAY_H = 24
+WRONG = timedelta(seconds=30)
+"""A clock that is wrong by so much makes waits and digests late or early; machines that keep time differ by less."""
 Result = tuple[str, str]
 """(`ok`, `warn`, `bad` or `off`, sentence)."""
 
@@ -123,7 +126,12 @@ def check_feeds(app: App, db: Database) -> Result:
     bad = [r for r in rows if r["error_count"] or r["state"] == "gone"]
     if not rows:
         return "warn", "no feeds; podsift feed add URL"
-    return ("warn" if bad else "ok"), f"{len(rows)} feeds, {len(bad)} with errors (podsift feed list)"
+    text = f"{len(rows)} feeds, {len(bad)} with errors (podsift feed list)"
+    if bad:
+        worst = max(bad, key=lambda r: r["error_count"])
+        name = worst["title"] or f"feed {worst['id']}"
+        text += f"; most often {name}: {(worst['error'] or worst['state'])[:120]}"
+    return ("warn" if bad else "ok"), text
 
 
 def check_jobs(app: App, db: Database) -> Result:
@@ -163,6 +171,30 @@ def check_clock(app: App, db: Database) -> Result:
     return "ok", f"{len(people)} subscribers, no digest overdue"
 
 
+def check_time(app: App, db: Database) -> Result:
+    """Whether this machine's clock goes right, as far as the database knows better."""
+    now = app.clock.now()
+    with db.begin(reads=True) as conn:
+        ahead, later = health.ahead(conn, now), health.from_the_future(conn, now)
+    said = []
+    if ahead is not None and abs(ahead) > WRONG:
+        way = "ahead of" if ahead > timedelta() else "behind"
+        said.append(f"this machine's clock is {_long(abs(ahead))} {way} the database's; let ntp or chrony set it")
+    if later > WRONG:
+        said.append(
+            f"something was noted {_long(later)} in the future: a clock was wrong, or is behind now; what it put off "
+            "too far comes back within the hour"
+        )
+    if said:
+        return "warn", "; ".join(said)
+    return "ok", "nothing is dated in the future" + ("" if ahead is None else ", and the database has the same time")
+
+
+def _long(span: timedelta) -> str:
+    s = span.total_seconds()
+    return f"{s:.0f} s" if s < 120 else f"{s / 60:.0f} min" if s < 7200 else f"{s / 3600:.0f} h"
+
+
 def check_processes(app: App, db: Database) -> Result:
     """Who works on it: parts of `podsift up` that were started again, workers that are missing."""
     parts = read_status(app.settings.data_dir / STATUS)
@@ -177,10 +209,20 @@ def check_processes(app: App, db: Database) -> Result:
             return "ok", "no podsift up works on this folder (fine with podsift run from cron)"
         state = "bad" if down else "warn" if again else "ok"
         return state, "; ".join([f"{', '.join(parts)} {'run' if len(parts) > 1 else 'runs'}", *again])
+    from pipeline.engine.queue import STALE_S
+
     with db.begin(reads=True) as conn:
         alive, lying = health.workers(conn, SILENT_S), health.left_lying(conn, LYING_MIN)
         clock, failed = health.lock_held(conn, database.lock_key("clock")), health.failed_jobs(conn)
+        clocks = health.sharing(conn, database.lock_key("clock present"))
+        silent, begun_again = health.silent(conn, STALE_S), health.begun_again(conn, DAY_H)
     text = f"{alive} queues are listened to, a clock is {'at work' if clock else 'not at work'}"
+    if clock and clocks > 1:
+        text += f", {clocks - 1} more {'stands' if clocks == 2 else 'stand'} by"
+    if silent:
+        again.append(f"{silent} queues' workers were not heard of for {STALE_S:.0f} s: ended, hanging, or away")
+    if begun_again:
+        again.append(f"{begun_again} jobs were begun again in 24 hours, as their worker or the database went away")
     if failed:
         again.append(f"{failed} jobs of the queue gave up (podsift job list)")
     if lying:
@@ -204,6 +246,7 @@ CHECKS: dict[str, Callable[[App, Database], Result]] = {
     "jobs": check_jobs,
     "outbox": check_mail,
     "clock": check_clock,
+    "time": check_time,
     "processes": check_processes,
 }
 

@@ -14,10 +14,9 @@ from pipeline.insight.relate import SAME, shingles, text_key
 from pipeline.store.insights import Candidate, Had
 from pipeline.store.links import Pairs
 
+_NONE: set[int] = set()
 MOST = 50_000
 """Ideas that are kept; 120 MB. A reader has had 1,800 in a year, and readers of the same shows much the same."""
-Key = tuple[int, str]
-"""An idea's id and the key of its text: ids alone may come again on SQLite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +36,19 @@ class Past:
 
     def __init__(self) -> None:
         self.rows: list[Had] = []
-        self.place: dict[Key, int] = {}
+        self.place: dict[str, int] = {}
+        """In `rows`, by `Had.key`."""
         self._by_id: dict[int, set[int]] = defaultdict(set)
         self._by_key: dict[str, set[int]] = defaultdict(set)
         self._parts: list[_Part] = []
-        self._near: dict[Key, tuple[int, set[int]]] = {}
+        self._near: dict[tuple[int, str], tuple[int, set[int]]] = {}
 
     def learn(self, had: Iterable[Had]) -> None:
         """Take in what is not known yet."""
         first = len(self.rows)
         new: list[Had] = []
         for h in had:
-            if self.place.setdefault((h.insight_id, h.text_key), first + len(new)) == first + len(new):
+            if self.place.setdefault(h.key, first + len(new)) == first + len(new):
                 new.append(h)
         for k, h in enumerate(new, first):
             self._by_id[h.insight_id].add(k)
@@ -59,6 +59,10 @@ class Past:
         shapes = dict.fromkeys(None if h.vector is None else h.vector.shape for h in new)
         self._parts += [_part(new, first, shape) for shape in shapes]
 
+    def the_very(self, c: Candidate) -> set[int]:
+        """Places of the candidate itself, and of what has its very words."""
+        return self._by_id.get(c.insight.id, _NONE) | self._by_key.get(c.text_key, _NONE)
+
     def comparable(self, c: Candidate, linked: Mapping[int, set[int]]) -> set[int]:
         """Places in `rows` of all that can say the same, by `same_reason` or a link. `linked` is `ends(links)`."""
         i, key = c.insight, text_key(c.insight.text)
@@ -66,9 +70,9 @@ class Past:
         for part in self._parts[done:]:
             near |= _alike(part, c, self.rows)
         self._near[i.id, key] = len(self._parts), near
-        found = near | self._by_id.get(i.id, set()) | self._by_key.get(c.text_key, set()) | self._by_key.get(key, set())
+        found = near | self.the_very(c) | self._by_key.get(key, _NONE)
         for other in linked.get(i.id, ()):
-            found |= self._by_id.get(other, set())
+            found |= self._by_id.get(other, _NONE)
         return found
 
 
@@ -83,8 +87,9 @@ def ends(links: Pairs) -> dict[int, set[int]]:
 
 @lru_cache(maxsize=65_536)
 def _marks(text: str) -> bytes:
-    """16 bits of each run of words: equal runs have equal marks."""
-    return np.fromiter((hash(run) & 0xFFFF for run in shingles(text)), np.uint16).tobytes()
+    """16 bits of each run of words: equal runs have equal marks. The runs are not kept: the garbage collector would go
+    through those of a whole year again and again."""
+    return np.fromiter((hash(run) & 0xFFFF for run in shingles.__wrapped__(text)), np.uint16).tobytes()
 
 
 def _part(new: Sequence[Had], first: int, shape: tuple[int, ...] | None) -> _Part:
@@ -102,7 +107,9 @@ def _part(new: Sequence[Had], first: int, shape: tuple[int, ...] | None) -> _Par
 def _alike(part: _Part, c: Candidate, rows: Sequence[Had]) -> set[int]:
     found: set[int] = set()
     if part.vectors is not None and c.vector is not None and part.vectors.shape[1:] == c.vector.shape:
-        found.update(part.sized[part.vectors @ c.vector > SAME - 0.01].tolist())
+        # Not by BLAS, whose threads cost more than they do on so little.
+        cosines = np.einsum("ij,j->i", part.vectors, c.vector)
+        found.update(part.sized[cosines > SAME - 0.01].tolist())
     runs = shingles(c.insight.text)
     marked = np.zeros(0x10000, dtype=bool)
     marked[np.frombuffer(_marks(c.insight.text), np.uint16)] = True
@@ -119,6 +126,10 @@ class Mine:
 
     def all(self) -> list[Had]:
         return [self.past.rows[k] for k in sorted(self.places)]
+
+    def holds(self, c: Candidate) -> bool:
+        """Whether it was had, or its very words were."""
+        return not self.places.isdisjoint(self.past.the_very(c))
 
     def comparable(self, c: Candidate, linked: Mapping[int, set[int]]) -> list[Had]:
         return [self.past.rows[k] for k in sorted(self.places & self.past.comparable(c, linked))]

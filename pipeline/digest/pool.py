@@ -61,7 +61,7 @@ class Pool:
         if len(self._past.rows) > MOST:
             self._past = Past()
         keys, place = insights.had_keys(conn, subscriber_id), self._past.place
-        unknown = [i for i, key in keys if (i, key) not in place]
+        unknown = [int(key.partition(" ")[0]) for key in keys if key not in place]
         self._past.learn(insights.had_some(conn, subscriber_id, unknown))
         return Mine(self._past, frozenset(place[k] for k in keys))
 

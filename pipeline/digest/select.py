@@ -84,9 +84,7 @@ class _Old:
     def __init__(self, past: Mine, floor: float, told: Told, links: Pairs, *, every: bool):
         self._past, self._floor, self._told, self._every = past, floor, told, every
         self._linked = ends(links)
-        had = past.all()
-        self._ids, self._keys = {h.insight_id for h in had}, {h.text_key for h in had}
-        self._all = had
+        self._all = past.all() if every else []
         self._read: dict[int, str | None] = {}
         self.found: set[int] = set()
 
@@ -94,7 +92,7 @@ class _Old:
         why = None
         if c.insight.score < self._floor:
             why = f"score {c.insight.score:.2f} is below the floor {self._floor:.2f}"
-        elif c.insight.id in self._ids or c.text_key in self._keys:
+        elif self._past.holds(c):
             why = "this subscriber has had it"
         return self._noted(c, why)
 

@@ -72,16 +72,17 @@ def keep(
     Raises DatabaseAwayError when the lock's session is lost: another clock may hold it now.
     """
     told = False
-    while not stop.is_set():
-        with db.alone("clock") as lock:
-            if lock:
-                say("this is the clock")
-                _tick_while(lock.lasts, scheduler(clock, queue_ticks(db, clock, more)), stop)
-                return
-        if not told:
-            say("another clock is at work; this one stands by")
-            told = True
-        stop.wait(LOOK_S)
+    with db.present("clock"):
+        while not stop.is_set():
+            with db.alone("clock") as lock:
+                if lock:
+                    say("this is the clock")
+                    _tick_while(lock.lasts, scheduler(clock, queue_ticks(db, clock, more)), stop)
+                    return
+            if not told:
+                say("another clock is at work; this one stands by")
+                told = True
+            stop.wait(LOOK_S)
 
 
 def _tick_while(held: Callable[[], bool], made: BackgroundScheduler, stop: threading.Event) -> None:

@@ -144,7 +144,7 @@ def _stages(seconds: Mapping[tuple[str, str], list[float]]) -> Iterator[Metric]:
         if outcome == "done":
             at |= {(stage, f"{q:g}"): found[min(len(found) - 1, int(q * len(found)))] for q in QUANTILES}
     yield _gauge(
-        "day_stage_quantile_seconds", "Of the runs that were done: median, 95 %, longest.", ("stage", "quantile"), at
+        "day_stage_quantile_seconds", "Of the runs that were done: median, 95 %, longest.", ("stage", "share"), at
     )
 
 
@@ -152,7 +152,7 @@ def _day(days: Sequence[day_figures.Day]) -> Iterator[Metric]:
     both = day_figures.added(days)
     told = {
         "day_episodes": ("Episodes that went the whole way in 24 hours.", both.episodes),
-        "day_audio_hours": ("Hours of audio transcribed in 24 hours.", both.audio_hours),
+        "day_audio_seconds": ("Seconds of audio transcribed in 24 hours.", 3600 * both.audio_hours),
         "day_insights": ("Insights found in 24 hours.", both.insights),
         "day_proof_rate": ("Share of the candidates that stood their proof in 24 hours.", both.proof_rate),
         "day_gpu_seconds": ("Seconds of stages that a GPU worked on in 24 hours.", both.gpu_s),

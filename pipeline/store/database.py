@@ -124,6 +124,22 @@ class Database:
                     with suppress(OperationalError, InterfaceError):  # a session that is lost has let go already
                         conn.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
+    @contextmanager
+    def present(self, name: str) -> Iterator[None]:
+        """Counted among those that do `name` or stand by (`health.sharing`). On PostgreSQL alone."""
+        key = {"key": lock_key(f"{name} present")}
+        try:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+                conn.execute(text("SELECT pg_advisory_lock_shared(:key)"), key)
+                try:
+                    yield
+                finally:
+                    if not conn.invalidated:
+                        with suppress(OperationalError, InterfaceError):
+                            conn.execute(text("SELECT pg_advisory_unlock_shared(:key)"), key)
+        except (OperationalError, InterfaceError) as e:
+            raise DatabaseAwayError("The database did not answer", why=str(e.orig)) from e
+
     def close(self) -> None:
         self.engine.dispose()
 

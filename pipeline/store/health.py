@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, text
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select, text
+
+from pipeline.store.tables import feed_poll, stage_run
 
 
 def silence_s(conn: Connection) -> float | None:
@@ -27,6 +31,35 @@ def workers(conn: Connection, silent_s: float) -> int:
     return int(conn.execute(text(query), {"s": silent_s}).scalar_one())
 
 
+def silent(conn: Connection, stale_s: float) -> int:
+    """Workers of the job queue that have not been heard of for so long, and not been struck off yet."""
+    query = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat < now() - make_interval(secs => :s)"
+    return int(conn.execute(text(query), {"s": stale_s}).scalar_one())
+
+
+def begun_again(conn: Connection, hours: int) -> int:
+    """Jobs of the last hours that were taken from a worker that died, or that the database's own trouble broke."""
+    query = (
+        "SELECT count(*) FROM procrastinate_events WHERE type = 'deferred_for_retry' "
+        "AND at > now() - make_interval(hours => :h)"
+    )
+    return int(conn.execute(text(query), {"h": hours}).scalar_one())
+
+
+def ahead(conn: Connection, now: datetime) -> timedelta | None:
+    """How far `now` is ahead of PostgreSQL's clock; None on SQLite, which has none of its own."""
+    if conn.dialect.name != "postgresql":
+        return None
+    there: datetime = conn.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return now - there
+
+
+def from_the_future(conn: Connection, now: datetime) -> timedelta:
+    """How far the newest of what was noted is ahead of `now`; zero when it is not."""
+    newest = [conn.execute(select(func.max(c))).scalar() for c in (stage_run.c.at, feed_poll.c.at)]
+    return max([at - now for at in newest if at is not None and at > now], default=timedelta())
+
+
 def left_lying(conn: Connection, minutes: int) -> dict[str, int]:
     """Jobs by queue that could have run for so many minutes, and that nobody has taken."""
     query = (
@@ -42,7 +75,12 @@ def failed_jobs(conn: Connection) -> int:
     return int(conn.execute(text("SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'")).scalar_one())
 
 
+def sharing(conn: Connection, key: int) -> int:
+    """How many sessions share an advisory lock (`Database.present`)."""
+    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = :key AND granted"
+    return int(conn.execute(text(query), {"key": key}).scalar_one())
+
+
 def lock_held(conn: Connection, key: int) -> bool:
     """Whether some session holds an advisory lock (`Database.alone`)."""
-    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = :key AND granted"
-    return bool(conn.execute(text(query), {"key": key}).scalar_one())
+    return bool(sharing(conn, key))

@@ -156,14 +156,14 @@ class Arena:
             cursor = conn.execute(query.encode(), values)
             return cursor.fetchall() if cursor.description else []
 
-    def doctor(self) -> dict[str, str]:
+    def doctor(self, *, all_: bool = False) -> dict[str, str]:
         """Each check that is not ok, with what it says; a doctor that cannot start says so itself."""
         text = self.call("doctor", "--json", wanted=(0, 4, 5, 1))
         try:
             found = json.loads(text[text.index("{") :])
         except ValueError:
             return {"database": text.strip()}
-        return {k: v["says"] for k, v in found.items() if v["result"] in ("bad", "warn")}
+        return {k: v["says"] for k, v in found.items() if all_ or v["result"] in ("bad", "warn")}
 
     # --- work ---
 

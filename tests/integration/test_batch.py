@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import select, update
 
 from pipeline.cli import insight_batch
-from pipeline.cli.main import run
 from pipeline.clock import FixedClock
 from pipeline.digest.compose import build
 from pipeline.engine.step import step
@@ -29,7 +28,7 @@ from pipeline.store import batches, episodes, insights, transcripts
 from pipeline.store.database import Database, open_database
 from pipeline.store.tables import episode as episode_table
 from pipeline.store.tables import insight_drop, insight_link, insight_match, llm_call
-from tests.conftest import NOW, environ_of
+from tests.conftest import NOW, Call, environ_of
 from tests.fakes.engine import answer_file
 from tests.fakes.rows import add_episode, add_subscriber
 from tests.fakes.scripts import Writes
@@ -230,21 +229,7 @@ def test_what_words_judged_is_asked_about_and_judged_as_a_served_model_would(
     assert work.turn(made[0]) == Turn(made[0], "Episode 1")
 
 
-@pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    monkeypatch.chdir(tmp_path)
-    for name, value in environ_of(tmp_path).items():
-        monkeypatch.setenv(name, value)
-
-    def invoke(*argv: str) -> tuple[int, str, str]:
-        code = run(list(argv))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return invoke
-
-
-def test_the_commands(call: Any, server: FakeSglang, tmp_path: Path) -> None:
+def test_the_commands(call: Call, server: FakeSglang, tmp_path: Path) -> None:
     code, out, _ = call("insight", "export-batch", "q.jsonl")
     assert code == 0 and "No episode waits" in out and not (tmp_path / "q.jsonl").exists()
     db = open_database(load(environ=environ_of(tmp_path)))

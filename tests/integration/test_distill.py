@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy import update
 
-from pipeline.cli.main import run
 from pipeline.clock import FixedClock
 from pipeline.insight.relate import text_key
 from pipeline.insight.toolbox import Toolbox
@@ -22,7 +20,7 @@ from pipeline.stages import Workshop
 from pipeline.store import insights, transcripts
 from pipeline.store.database import Database, open_database
 from pipeline.store.tables import insight
-from tests.conftest import NOW, environ_of
+from tests.conftest import NOW, Call, environ_of
 from tests.fakes.embedder import WordEmbedder
 from tests.fakes.rows import add_episode
 
@@ -69,21 +67,7 @@ def fill(db: Database, count: int) -> None:
             insights.save(conn, made, found, [text_key(d.text) for d in drafts], vectors, NOW)
 
 
-@pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    monkeypatch.chdir(tmp_path)
-    for name, value in environ_of(tmp_path).items():
-        monkeypatch.setenv(name, value)
-
-    def invoke(*argv: str) -> tuple[int, str, str]:
-        code = run(list(argv))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return invoke
-
-
-def test_the_ranker_learns_from_the_served_model(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ranker_learns_from_the_served_model(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Toolbox, "embedder", WordEmbedder())  # the words of these few sentences are all that matters
     settings = load(environ=environ_of(tmp_path))
     code, _, err = call("rank", "distill")

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from pipeline.cli.main import run
 from pipeline.clock import FixedClock
 from pipeline.digest.compose import compose
 from pipeline.engine.step import step
@@ -21,6 +20,7 @@ from pipeline.stages import Workshop
 from pipeline.store import episodes, insights, llm_calls, transcripts
 from pipeline.store.database import Database
 from pipeline.store.tables import insight_drop, llm_call
+from tests.conftest import Call
 from tests.fakes.rows import add_episode, add_subscriber
 from tests.fakes.scripts import Writes
 from tests.fakes.sglang import FakeSglang
@@ -150,19 +150,6 @@ def test_a_spent_day_waits_for_midnight(
     assert other.extract() == "done"
 
 
-@pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PODSIFT_DATA_DIR", str(tmp_path / "data"))
-
-    def invoke(*argv: str) -> tuple[int, str, str]:
-        code = run(list(argv))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return invoke
-
-
 def transcript_file(folder: Path) -> Path:
     path = folder / "talk.json"
     segments = [
@@ -173,7 +160,7 @@ def transcript_file(folder: Path) -> Path:
 
 
 def test_find_with_the_moe_writer(
-    call: Any, tmp_path: Path, server: FakeSglang, monkeypatch: pytest.MonkeyPatch
+    call: Call, tmp_path: Path, server: FakeSglang, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = transcript_file(tmp_path)
     code, _, err = call("insight", "find", str(path), "--json", "--writer", "moe")
@@ -196,7 +183,7 @@ def test_find_with_the_moe_writer(
     server.start()
 
 
-def test_the_doctor_asks_the_model(call: Any, server: FakeSglang, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_asks_the_model(call: Call, server: FakeSglang, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.cli import doctor
 
     monkeypatch.setattr(doctor, "CHECKS", {"language model": doctor.check_llm})
@@ -216,7 +203,7 @@ def test_the_doctor_asks_the_model(call: Any, server: FakeSglang, monkeypatch: p
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared transcripts are not beside the checkout")
-def test_a_real_transcript_is_read_whole(call: Any, server: FakeSglang, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_transcript_is_read_whole(call: Call, server: FakeSglang, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.insight.write_parts import usable
     from pipeline.transcript.make import read_podcast_json
 

@@ -82,7 +82,7 @@ def test_they_say_what_the_rows_say(db: Database, settings: Settings, clock: Fix
         "podsift_queue_oldest_seconds{stage=download}": 7200,
         "podsift_day_stage_runs{outcome=done,stage=relate}": 1,
         "podsift_day_stage_seconds{outcome=done,stage=transcribe}": 30,
-        "podsift_day_stage_quantile_seconds{quantile=0.5,stage=extract}": 10,
+        "podsift_day_stage_quantile_seconds{share=0.5,stage=extract}": 10,
         "podsift_day_episodes": 1,
         "podsift_day_insights": 2,
         "podsift_day_proof_rate": 0.5,
