@@ -28,6 +28,7 @@ from pipeline.settings import Settings
 from pipeline.store import blocks, subscribers
 from pipeline.store.database import open_database
 from pipeline.web.app import application
+from pipeline.web.operators import PARTS
 from pipeline.web.site import Site
 
 WIDTHS = (1200, 600, 375, 320)
@@ -76,8 +77,7 @@ def pages(data: Path) -> Iterator[tuple[Settings, dict[str, str]]]:
             "show": "/s/1", "topics": "/topics", "search": "/search", "found": "/search?q=queue",
             "subscribe": "/subscribe",
             "talk": "/search?q=queue&in=talk", "preferences": link["preferences"], "unsubscribe": link["unsubscribe"],
-            "opinion": link["feedback"], "ops": "/ops", "ops-feeds": "/ops/feeds", "ops-mails": "/ops/mails",
-            "ops-models": "/ops/models",
+            "opinion": link["feedback"], "ops": "/ops", **{f"ops-{part}": f"/ops/{part}" for part in PARTS},
         }  # fmt: skip
         try:
             yield settings, {name: f"http://127.0.0.1:{settings.web.port}{path}" for name, path in paths.items()}
