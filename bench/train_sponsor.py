@@ -25,10 +25,10 @@ from bench.reads import Placed, ordinary, place, promotion, training_files
 from pipeline import weights
 from pipeline.insight.embed import DIMENSIONS, MiniLmEmbedder
 from pipeline.resources import PACKAGE, resource
-from pipeline.transcript import pitch
+from pipeline.transcript import pitch, structure
 from pipeline.transcript.pitch import Array, Pitch
 
-VERSION = "pitch-1"
+VERSION = "pitch-2"
 FOLDS = 4
 EVERY = 3
 """Of the windows of ordinary talk so many make one that is trained on: neighbours overlap."""
@@ -101,7 +101,10 @@ def fit(rows: Rows, keep: Array, penalty: float) -> tuple[Array, Array, Array, f
 
 
 def judge(model: Pitch, placed: Sequence[Placed], columns: Sequence[Array], folds: set[int]) -> dict[str, int]:
-    """Counts on the reads and near misses of these folds, and on the talk around them."""
+    """Counts on the reads and near misses of these folds, and on the talk around them, as `structure` marks them.
+
+    By the classifier alone: what the phrases of sponsor.py find beside it is not in here.
+    """
     n = {"reads": 0, "found": 0, "near": 0, "alarms": 0, "talk": 0, "false": 0}
     for p, x in zip(placed, columns, strict=True):
         if p.fold not in folds and not any(fold in folds for _, _, _, fold in p.items):
@@ -110,7 +113,10 @@ def judge(model: Pitch, placed: Sequence[Placed], columns: Sequence[Array], fold
         odds = ((x - model.mean) / model.scale) @ model.weights + model.bias
         marked = {
             i
-            for a, b, _ in pitch.stretches(p.sentences, pitch.sentence_odds(len(p.sentences), spans, odds), model.cost)
+            for a, b, votes in pitch.stretches(
+                p.sentences, pitch.sentence_odds(len(p.sentences), spans, odds), model.cost
+            )
+            if structure.sells(p.sentences[a : b + 1], votes)
             for i in range(a, b + 1)
         }
         for kind, first, last, fold in p.items:
@@ -148,9 +154,9 @@ def main() -> None:
     rows = rows_of(placed, columns)
     print(f"{int(rows.is_read.sum())} windows of reads, {int((rows.is_read == 0).sum())} others")
     best: tuple[float, float, float] | None = None
-    for penalty in (30.0, 150.0, 600.0):
+    for penalty in (50.0, 100.0, 200.0):
         models = [fit(rows, rows.fold != f, penalty) for f in range(FOLDS)]
-        for cost in (1.0, 1.5, 2.0, 3.0, 4.0, 5.0):
+        for cost in (1.0, 1.5, 2.0, 3.0):
             total: dict[str, int] = {}
             for f, (mean, scale, beta, bias) in enumerate(models):
                 n = judge(Pitch(VERSION, mean, scale, beta, bias, cost), placed, columns, {f})
@@ -160,7 +166,7 @@ def main() -> None:
                 f"penalty {penalty:5.0f} cost {cost:4.1f}: reads {total['found']}/{total['reads']}, near misses "
                 f"{total['alarms']}/{total['near']}, sentences of talk {share:.2%}"
             )
-            worth = total["found"] / total["reads"] - 20 * max(0.0, share - 0.003) - total["alarms"] / total["near"] / 2
+            worth = total["found"] / total["reads"] - 20 * max(0.0, share - 0.005) - total["alarms"] / total["near"] / 2
             if best is None or worth > best[0]:
                 best = (worth, penalty, cost)
     assert best is not None

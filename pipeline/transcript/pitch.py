@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pipeline.insight.embed import DIMENSIONS, Embedder, Vectors
 from pipeline.records import Sentence
 from pipeline.resources import resource
+from pipeline.transcript import offers
 
 WINDOW_WORDS = 28
 _WINDOW_SENTENCES = 8
@@ -48,10 +49,10 @@ _PATTERNS = {
     "goods": r"\b(?:shipping|ships?|delivered|delivery|sizes?|colou?rs?|box|guarantee|returns|trial|plans?|team|"
     r"customers|first (?:order|month|box|year)|minutes|card|cancel)\b",
 }
-_COMPILED = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _PATTERNS.items()}
+_COMPILED = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _PATTERNS.items()} | {"tie": offers.TIES}
 _NAME = re.compile(r"(?<![.!?] )(?<!^)\b[A-Z][a-z]\w{2,}\b")
 _COMMON = frozenset("The This That They There Then When What Yeah Right Okay And But Because".split())  # noqa: SIM905
-FEATURES = (*_PATTERNS, "named again", "sentence length", "question")
+FEATURES = (*_COMPILED, "named again", "sentence length", "question")
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ DOUBTFUL = 0.4
 """Stretches whose odds reach this share of what the classifier wants are put to a language model, if there is one."""
 MOST_ASKED = 20
 
-CERTAIN = 4.0
-"""Log odds of a stretch, beyond which one kind of offer is enough."""
+CERTAIN = 3.0
+"""Log odds of a stretch, beyond which one kind of offer is enough. None is enough nowhere: scripted talk reaches 20."""
 SHORTEST_SENTENCES = 6.0
 """Words a sentence on average; of the 71 reads that the classifier was trained on two are below."""
 
@@ -48,11 +48,13 @@ _CHAPTERS = tuple(
 )
 _SHOW = r"(?:show|podcast|episode|series|programme|program)"
 _GREETINGS = re.compile(
-    r"\bwelcome (?:back )?(?:to|everyone|everybody)\b|\byou(?:'re| are) listening to\b|\bi(?:'m| am) your host\b"
+    r"\bwelcome (?:back )?(?:to|everyone|everybody)\b|(?<!if )\byou(?:'re| are) listening to\b"
+    r"|\bi(?:'m| am) your host\b"
     rf"|\bthis is (?-i:[A-Z])[^.?!]*,? (?:the|a|your) (?:\w+ ){{0,3}}{_SHOW}\b"
     r"|^(?:hello|hi|hey),? (?:and welcome|everyone|everybody|folks|listeners)\b"
     r"|\b(?:i'm|i am|we're) joined (?:today |now |again )?by\b|\bmy (?:guest|co-host) (?:today |this week )?is\b"
-    rf"|\b(?:on|in) (?:today's|this week's|this) {_SHOW}\b[^.?!]*\b(?:we|i|you|our)\b"
+    rf"|\b(?:on|in) (?:today's|this week's) {_SHOW}\b[^.?!]*\b(?:we|i|you|our)\b"
+    r"|\b(?:on|in) this (?:show|podcast|episode),? (?:we|i|you)\b"
     r"|^(?:and )?i(?:'m| am) (?-i:[A-Z]\w+ [A-Z]\w+)\.?$",
     re.IGNORECASE,
 )
@@ -67,8 +69,8 @@ _FAREWELLS = re.compile(
 )
 _HOUSEKEEPING = re.compile(
     r"\b(?:e-?mail|write to|message|call) us (?:at|on|under)\b|\bleave (?:us )?a (?:rating|review|comment|voicemail)\b"
-    rf"|\bsubscribe to (?:the|this|our) {_SHOW}\b|\b(?:follow|find|join) us (?:on|at|in) (?!the )"
-    rf"|\b(?:rate|review)(?: and (?:rate|review))? (?:us|the {_SHOW}|this {_SHOW})\b"
+    rf"|\bsubscribe to (?:the|this|our) {_SHOW}\b|\b(?:follow|find|join) us (?:on|at|in) (?!the |this )"
+    rf"|(?<!did )(?<!to )\b(?:rate|review)(?: and (?:rate|review))? (?:us|the {_SHOW}|this {_SHOW})\b"
     r"|\bwherever you (?:get|find|listen to) your podcasts\b",
     re.IGNORECASE,
 )
@@ -178,7 +180,7 @@ def by_classifier(sentences: Sequence[Sentence], spans: Sequence[tuple[int, int]
 
 
 def sells(sentences: Sequence[Sentence], votes: float) -> bool:
-    """Whether a stretch offers anything, and is no quick talk of several: a read is told by one, in whole sentences."""
+    """Whether a stretch offers enough for its odds, and is no quick talk of several: one person reads, in sentences."""
     words = sum(len(s.text.split()) for s in sentences)
     changes = sum(a.speaker != b.speaker for a, b in pairwise(sentences))
     banter = words < SHORTEST_SENTENCES * len(sentences) or (changes > 2 and changes > len(sentences) / 3)

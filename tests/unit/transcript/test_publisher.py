@@ -107,6 +107,19 @@ def test_a_page_without_times_is_refused() -> None:
         publisher.read(b"<html>no</html>")
 
 
+def test_a_page_with_what_trips_readers_of_pages() -> None:
+    page = """<!doctype html><html><head><title>0:00 No</title></head><body><!-- 0:00 <p> no -->
+    <p title="1 > 0" class='a"b'>0:01 If a<b, say so.</p><script>if (a < 1) { "<p>0:02 no</p>" }</script>
+    <p class="open>0:03 An &amp; and a 3 < 4.</p><br/><cite>Ann Lee:</cite> <time>0:05</time>
+    <p>Fine, then.</p ></body>"""
+    found = publisher.read(page.encode())
+    assert [(s.start, s.speaker, s.text) for s in found] == [
+        (1.0, None, "If a<b, say so."),
+        (3.0, None, "An & and a 3 < 4."),
+        (5.0, "Ann Lee", "Fine, then."),
+    ]
+
+
 def test_json_of_words_without_end_times() -> None:
     document = {"segments": [{"startTime": "1.5", "body": "One"}, {"startTime": 2, "endTime": 2.5, "body": "two"}]}
     assert publisher.read(json.dumps(document).encode()) == (Segment(1.5, 2.0, "One"), Segment(2.0, 2.5, "two"))
