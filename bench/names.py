@@ -1,6 +1,6 @@
 """Whether Whisper writes more names right when it is told the words of the feed: titles, persons, chapters.
 
-    python -m bench.names [--model base] [--device cpu]
+    python -m bench.names [--model base] [--device cpu] [--ways none hotwords]
 
 For the demo's episodes: how often each name of `samples/expectations.json` that is said is written so, and the word
 error rate, without help, with the feed's words as hotwords, and with them as the initial prompt; batched, as we run it.
@@ -26,6 +26,8 @@ from pipeline.transcript.hints import hints
 from pipeline.transcript.machine import cores
 from pipeline.transcript.recognise import Recogniser
 
+WAYS = ("none", "hotwords", "initial_prompt")
+
 
 def told() -> dict[str, str]:
     """By title of the episode: the words of its feed that may hold names."""
@@ -50,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="base", help="a faster-whisper name or a folder")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     args = parser.parse_args()
     from faster_whisper import WhisperModel
 
@@ -64,15 +67,17 @@ def main() -> None:
             cpu_threads=cores(),
         )
         help_of = told()
-        for way in ("none", "hotwords", "initial_prompt"):
+        for way in args.ways:
             right = said = errors = words = 0
             wrong = []
             begun = time.process_time()
             for e in demo():
                 recogniser = Recogniser(model, device=args.device, beam=5, batch=4)
-                if way != "none":
-                    recogniser.batched.transcribe = partial(recogniser.batched.transcribe, **{way: help_of[e["title"]]})
-                found = recogniser.transcribe(e["path"], "en", 1e6, lambda _: None)
+                words_told = help_of[e["title"]]
+                if way == "initial_prompt":
+                    recogniser.batched.transcribe = partial(recogniser.batched.transcribe, initial_prompt=words_told)
+                told_so = words_told if way == "hotwords" else None
+                found = recogniser.transcribe(e["path"], "en", 1e6, lambda _: None, told_so)
                 text = "".join(w[2] for w in found["words"])
                 true = " ".join(s["text"] for s in e["segments"])
                 c = compare(tokens(true), tokens(text))

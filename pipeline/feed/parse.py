@@ -21,6 +21,11 @@ AUDIO = (".mp3", ".m4a", ".m4b", ".aac", ".ogg", ".oga", ".opus", ".flac", ".wav
 MAX_TEXT = 20_000
 MAX_PERSONS, MAX_CHAPTERS, MAX_SOUNDBITES = 200, 1000, 100
 _REFERENCE = re.compile(rb"&#(?:x([0-9a-f]{1,12})|([0-9]{1,12}));", re.IGNORECASE)
+_ONE_BYTE = r"(?:windows|cp)-?12\d\d|iso-?8859-?\d+|latin-?\d|(?:us-)?ascii"
+_DECLARED = re.compile(
+    rf"(\A\s*<\?xml[^<>]{{0,200}}?encoding\s*=\s*[\"'])(?:{_ONE_BYTE})(?=[\"'])".encode(), re.IGNORECASE
+)
+_CHARSET = re.compile(rf";\s*charset\s*=\s*[\"']?(?:{_ONE_BYTE})\b[\"']?", re.IGNORECASE)
 log = logging.getLogger(__name__)
 
 register()
@@ -28,6 +33,7 @@ register()
 
 def parse(body: bytes, base_url: str, content_type: str | None = None) -> ParsedFeed:
     """Read a feed. `base_url` resolves relative addresses. Raises ParseError for what is no feed."""
+    body, content_type = _as_it_is(body, content_type)
     headers = {"content-type": content_type or "application/xml"}
     try:
         # BytesIO, or feedparser would try to open the document as a file name. No content-location: it would resolve
@@ -61,6 +67,18 @@ def parse(body: bytes, base_url: str, content_type: str | None = None) -> Parsed
         episodes=tuple(_episodes(d.entries, base_url)),
         persons=_persons(f),
     )
+
+
+def _as_it_is(body: bytes, content_type: str | None) -> tuple[bytes, str | None]:
+    """UTF-8 is read as such, whatever one-byte encoding is declared: text in one of those is hardly ever UTF-8 too."""
+    declared = _DECLARED.match(body)
+    if (declared is None and not _CHARSET.search(content_type or "")) or body.isascii():
+        return body, content_type
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return body, content_type
+    return _DECLARED.sub(rb"\1utf-8", body, count=1), _CHARSET.sub("; charset=utf-8", content_type or "") or None
 
 
 def _possible(m: re.Match[bytes]) -> bytes:

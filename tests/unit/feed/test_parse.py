@@ -159,3 +159,20 @@ def test_a_bad_element_costs_no_feed(bad: str, tail: str) -> None:
     )
     found = parse(f'<rss version="2.0"{names}><channel><title>T</title>{items}{tail}'.encode(), "https://e.org/")
     assert found.title == "T" and [e.guid for e in found.episodes] == ["0", "1", "2"]
+
+
+GREETING = '<rss version="2.0"><channel><title>Grüße für 5 €</title></channel></rss>'
+
+
+@pytest.mark.parametrize("declared", ["windows-1252", "ISO-8859-1", "us-ascii"])
+@pytest.mark.parametrize("sent", [None, "text/xml; charset=iso-8859-1", "application/rss+xml;charset='latin1'"])
+def test_utf_8_under_another_name_is_read_as_what_it_is(declared: str, sent: str | None) -> None:
+    text = f'<?xml version="1.0" encoding="{declared}"?>{GREETING}'
+    assert parse(text.encode(), "https://example.org/", sent).title == "Grüße für 5 €"
+
+
+def test_a_one_byte_encoding_that_is_meant_is_believed() -> None:
+    text = '<?xml version="1.0" encoding="windows-1252"?>' + GREETING
+    assert parse(text.encode("cp1252"), "https://example.org/").title == "Grüße für 5 €"
+    named = '<rss version="2.0"><channel><title>Grüße</title></channel></rss>'
+    assert parse(named.encode("latin-1"), "https://example.org/", "text/xml; charset=iso-8859-1").title == "Grüße"
