@@ -23,6 +23,10 @@ Also = Callable[[Connection], None]
 T = TypeVar("T")
 
 
+ENOUGH, LINGER_S = 4, 0.002
+"""A commit of fewer moves waits so long for company, unless all connections wait for it."""
+
+
 @dataclass
 class _Ticket:
     what: Claim | Move
@@ -33,12 +37,14 @@ class _Ticket:
 class Commits:
     """Made on the event loop that uses it; `close` ends its thread."""
 
-    def __init__(self, db: Database, clock: Clock):
+    def __init__(self, db: Database, clock: Clock, couriers: int):
         self._db, self._clock = db, clock
+        self._enough = min(ENOUGH, couriers)
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "outbox")
         self._waiting: list[_Ticket] = []
-        self._starting = False
+        self._working = False
+        self._timer: asyncio.TimerHandle | None = None
 
     async def begin(self, claim: Claim) -> bool:
         """`transmitting`: committed when this is true; false for a mail that is not wanted, or not ours, any more."""
@@ -67,18 +73,24 @@ class Commits:
         return ticket.done
 
     def _plan(self) -> None:
-        """One commit at a time; the next begins when this turn of the loop has brought all that it brings."""
-        if self._waiting and not self._starting:
-            self._starting = True
-            self._loop.call_soon(self._start)
+        """One commit at a time; the next begins when there is enough, and after this turn of the loop."""
+        if self._working or not self._waiting:
+            return
+        enough = len(self._waiting) >= self._enough
+        if self._timer is not None and enough:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_later(0.0 if enough else LINGER_S, self._start)
 
     def _start(self) -> None:
+        self._working, self._timer = True, None
         batch, self._waiting = self._waiting, []
         working = self._loop.run_in_executor(self._thread, self._commit, batch)
         working.add_done_callback(lambda found: self._committed(batch, found))
 
     def _committed(self, batch: list[_Ticket], found: asyncio.Future[list[bool]]) -> None:
-        self._starting = False
+        self._working = False
         error = found.exception()
         for k, ticket in enumerate(batch):
             if ticket.done.done():

@@ -79,7 +79,7 @@ async def _work(
     db: Database, settings: Settings, clock: Clock, breaker: Breaker, opened: Opened, limit_s: float | None
 ) -> Shared:
     """All couriers at once; the first error of ours ends them all and is raised here."""
-    commits = Commits(db, clock)
+    commits = Commits(db, clock, settings.smtp.connections)
     mails = Mails(settings, clock, commits, None if limit_s is None else time.monotonic() + limit_s)
     bucket = Bucket(settings.smtp.per_minute, time.monotonic)
     shared = Shared(settings, clock, commits, mails, bucket, breaker, opened)
@@ -87,15 +87,16 @@ async def _work(
     try:
         await asyncio.wait(couriers, return_when=asyncio.FIRST_EXCEPTION)
         mails.stop()
-        # A mail under way is brought to its end, also when somebody pressed Ctrl-C.
+        # A mail under way is brought to its end.
         await asyncio.wait(couriers)
         errors = [e for c in couriers if (e := c.exception()) is not None]
         if errors:
             raise errors[0]
         await mails.release()
-    except asyncio.CancelledError:
+    except asyncio.CancelledError:  # Ctrl-C
         mails.stop()
         await asyncio.wait(couriers)
+        await mails.release()
         raise
     finally:
         commits.close()

@@ -50,6 +50,8 @@ class Line:
         self._heard = bytearray()
         self._gone: Exception | None = None
         self._woken: asyncio.Future[None] | None = None
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._sock.settimeout(0.0)
         self._loop.add_reader(self._sock, self._read)
 
@@ -109,6 +111,8 @@ class Line:
         if self._gone is None:
             self._gone = why
             self._loop.remove_reader(self._sock)
+            if self._timer is not None:
+                self._timer.cancel()
         self._wake()
 
     def _wake(self) -> None:
@@ -118,11 +122,20 @@ class Line:
     async def _wait(self) -> None:
         """Until something happens on the socket; the line ends when nothing does for so long."""
         self._woken = self._loop.create_future()
-        timer = self._loop.call_later(self._timeout_s, self._end, TimeoutError(f"silent for {self._timeout_s:g} s"))
-        try:
-            await self._woken
-        finally:
-            timer.cancel()
+        self._due = self._loop.time() + self._timeout_s
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._due, self._late)
+        await self._woken
+
+    def _late(self) -> None:
+        """One timer for all waits: it looks again when the wait that it was set for is over."""
+        self._timer = None
+        if self._woken is None or self._woken.done():
+            return
+        if self._loop.time() >= self._due:
+            self._end(TimeoutError(f"silent for {self._timeout_s:g} s"))
+        else:
+            self._timer = self._loop.call_at(self._due, self._late)
 
     def _read(self) -> None:
         try:

@@ -42,8 +42,10 @@ class Reply:
 
 def said(code: int, text: bytes | str) -> Reply:
     """A reply as smtplib gives it; printable text only, whatever the server sent."""
-    read = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    return Reply(code, " ".join("".join(c if c.isprintable() else " " for c in read[:2000]).split())[:500])
+    read = (text.decode("utf-8", "replace") if isinstance(text, bytes) else text)[:2000]
+    if not read.isprintable():
+        read = "".join(c if c.isprintable() else " " for c in read)
+    return Reply(code, " ".join(read.split())[:500])
 
 
 def outcome(verb: Verb, reply: Reply) -> Outcome:

@@ -70,13 +70,12 @@ async def data(line: Line) -> Reply:
 
 
 async def body(line: Line, message: bytes) -> None:
-    """The mail without the dot that ends it: a server that did not get the dot cannot have taken the mail."""
+    """The mail and the dot that ends it. When this raises, the dot was not handed over: no server takes such a mail."""
     await line.write(ready(message))
 
 
 async def end(line: Line) -> Reply:
-    """The dot, and the server's word on the mail."""
-    await line.write(b".\r\n")
+    """The server's word on the mail."""
     return await line.reply()
 
 
@@ -89,9 +88,12 @@ async def reset(line: Line) -> bool:
 
 
 def ready(message: bytes) -> bytes:
-    """A message as DATA takes it: each dot that begins a line doubled (RFC 5321, 4.5.2), the last line ended. Pure."""
+    """A message as DATA takes it: dots that begin a line doubled, the last line ended, and the dot alone.
+
+    RFC 5321, 4.1.1.4 and 4.5.2. Pure.
+    """
     if message.startswith(b"."):
         message = b"." + message
     # Our own messages end their lines with CRLF; another line end is no line end to a server either.
     quoted = message.replace(b"\n.", b"\n..")
-    return quoted if quoted.endswith(b"\r\n") else quoted + b"\r\n"
+    return quoted + (b".\r\n" if quoted.endswith(b"\r\n") else b"\r\n.\r\n")

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, select, update
+from sqlalchemy import Connection, Select, Update, bindparam, select, update
 
 from pipeline.store.outbox import LEASE, wanted
 from pipeline.store.tables import outbox
@@ -24,6 +24,9 @@ class Move:
     before: tuple[str, ...]
     state: str
     values: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Statements are made once: making one costs more than running it.
 
 
 @lru_cache(maxsize=1)
@@ -58,8 +61,7 @@ def apply(conn: Connection, moves: Sequence[Move], now: datetime) -> list[bool]:
     ids = {m.mail_id for m in moves}
     if len(ids) < len(moves):
         raise ValueError("two moves of one mail at a time")
-    rows = select(outbox.c.id, outbox.c.owner, outbox.c.state).where(outbox.c.id.in_(sorted(ids))).with_for_update()
-    held = {r.id: (r.owner, r.state) for r in conn.execute(rows)}
+    held = {r.id: (r.owner, r.state) for r in conn.execute(_held(), {"ids": sorted(ids)})}
     done: list[bool] = []
     writes: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for m in moves:
@@ -75,8 +77,13 @@ def apply(conn: Connection, moves: Sequence[Move], now: datetime) -> list[bool]:
     return done
 
 
+@lru_cache(maxsize=1)
+def _held() -> Select[Any]:
+    these = outbox.c.id.in_(bindparam("ids", expanding=True))
+    return select(outbox.c.id, outbox.c.owner, outbox.c.state).where(these).with_for_update()
+
+
 @lru_cache(maxsize=64)
 def _moving(names: tuple[str, ...]) -> Update:
-    """The statement of a move, made once: making it costs more than running it."""
     changed = {outbox.c[k]: bindparam(f"v_{k}", type_=outbox.c[k].type) for k in (*names, "state", "changed_at")}
     return update(outbox).where(outbox.c.id == bindparam("m_id")).values(changed)

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 import zlib
 from collections import Counter
 from dataclasses import dataclass
@@ -198,10 +199,32 @@ def test_a_storm_of_kills_in_short(where: str, tmp_path: Path, request: pytest.F
         table(at, server, 6)
 
 
+def test_ctrl_c_ends_the_mails_under_way_and_gives_the_others_back(tmp_path: Path) -> None:
+    def slow(step: str, _to: str) -> str:
+        time.sleep(0.2 if step == "dot" else 0.0)
+        return "ok"
+
+    with ScriptedServer(slow) as server:
+        at = place(tmp_path, server.port, 60, timeout_s=10.0)
+        sending = at.run("digest", "send")
+        until = time.monotonic() + 60
+        while server.seen.taken.total() < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+        sending.send_signal(signal.SIGINT)
+        sending.communicate(timeout=60)
+        assert sending.returncode not in (0, -signal.SIGKILL)
+        found = Counter(at.states().values())
+        assert set(found) == {"sent", "queued"} and found["sent"] == server.seen.taken.total() < 60
+        at.run("digest", "send").communicate(timeout=60)
+        assert set(at.states().values()) == {"sent"}
+        assert set(server.seen.taken.values()) == {1}
+
+
 @pytest.mark.slow
-def test_a_storm_of_kills(tmp_path: Path) -> None:
+@pytest.mark.parametrize("connections", [2, 24])
+def test_a_storm_of_kills(connections: int, tmp_path: Path) -> None:
     with ScriptedServer(Trouble(3, 0.002)) as server:
-        at = place(tmp_path, server.port, 500)
+        at = place(tmp_path, server.port, 500, connections=connections, per_domain=connections)
         assert storm(at, server, 50, 4) == 50
         proven(at, server, 500)
         print("\n".join(f"{n:6}  {what}" for what, n in table(at, server, 50).items()))

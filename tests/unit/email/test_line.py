@@ -43,10 +43,11 @@ def test_a_reply_that_does_not_end_is_an_end_of_the_line(heard: bytes) -> None:
 @pytest.mark.parametrize(
     ("message", "then"),
     [
-        (b"a\r\n", b"a\r\n"),
-        (b"a", b"a\r\n"),
-        (b".\r\n..\r\na.b\r\n", b"..\r\n...\r\na.b\r\n"),
-        (b"a\r\n.\r\n", b"a\r\n..\r\n"),
+        (b"a\r\n", b"a\r\n.\r\n"),
+        (b"a", b"a\r\n.\r\n"),
+        (b".\r\n..\r\na.b\r\n", b"..\r\n...\r\na.b\r\n.\r\n"),
+        (b"a\r\n.\r\n", b"a\r\n..\r\n.\r\n"),
+        (b"a\n.\nb", b"a\n..\nb\r\n.\r\n"),
     ],
 )
 def test_dots_are_doubled_where_a_line_begins(message: bytes, then: bytes) -> None:
