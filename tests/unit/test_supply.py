@@ -43,33 +43,47 @@ def test_a_line_that_is_no_pin_is_refused(line: str) -> None:
         tool("sbom").read_lock(line)
 
 
-def answer(text: str, **changes: Any) -> str:
-    pins = tool("sbom").read_lock(text)
-    found = [{"name": p.name.replace("-", "_"), "version": p.version, "vulns": []} for p in pins]
-    found[3] |= changes
-    return json.dumps({"dependencies": [d for d in found if not d.get("left_out")], "fixes": []})
+PIP_AUDIT = """
+import json, sys
+changes, of = json.loads(sys.argv[1]), sys.argv[2]
+found = []
+for line in open(sys.argv[-1]):
+    assert ";" not in line and "--hash=sha256:" in line, line
+    name, version = line.split()[0].split("==")
+    entry = {"name": name.replace("-", "_"), "version": version, "vulns": []}
+    if of in ("", name):
+        entry |= changes
+    if "skip_reason" in entry:
+        del entry["version"], entry["vulns"]  # as pip-audit leaves them out
+    if not entry.get("left_out"):
+        found.append(entry)
+print(json.dumps({"dependencies": found, "fixes": []}))
+"""
+"""Answers as pip-audit does, with changes to one package, or to all."""
+SKIPPED = {"skip_reason": "Dependency not found on PyPI and could not be audited"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "code", "said"),
+    ("changes", "of", "code", "said"),
     [
-        ({}, 0, "0 known"),
-        ({"skip_reason": "not found"}, 1, "SKIPPED"),
-        ({"left_out": True}, 1, "not in the answer"),
-        ({"version": "0.0.1"}, 1, "SKIPPED"),
-        ({"vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]}, 1, "CVE-1, fixed in 2"),
+        ({}, "", 0, ", 0 known"),
+        (SKIPPED, "httpx", 1, "SKIPPED: httpx"),
+        (SKIPPED, "", 1, "SKIPPED: all of them"),
+        ({"left_out": True}, "colorama", 1, "not in the answer"),
+        ({"version": "0.0.1"}, "httpx", 1, "SKIPPED"),
+        ({"vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]}, "httpx", 1, "CVE-1, fixed in 2"),
     ],
 )
-def test_the_audit(
-    changes: dict[str, Any], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tool("sbom")
+def test_the_audit(changes: dict[str, Any], of: str, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sbom = tool("sbom")
     audit = tool("audit")
     lock = ROOT / "requirements" / "run.txt"
-    (tmp_path / "said").write_text(answer(lock.read_text("utf-8"), **changes))
-    command = [sys.executable, "-c", f"print(open({str(tmp_path / 'said')!r}).read())"]
-    assert audit.audit(lock, command) == code
-    assert said in capsys.readouterr().out
+    assert audit.audit(lock, [sys.executable, "-c", PIP_AUDIT, json.dumps(changes), of]) == code
+    out = capsys.readouterr().out
+    assert said in out
+    pins = sbom.read_lock(lock.read_text("utf-8"))
+    assert len({p.name for p in pins}) < len(pins) and any(p.marker for p in pins), "versions and markers of platforms"
+    assert of or changes or f"{len(pins)} packages, {len(pins)} looked up" in out
 
 
 def test_an_audit_that_did_not_run_fails(capsys: pytest.CaptureFixture[str]) -> None:
