@@ -28,6 +28,7 @@ from sqlalchemy import func, select, text
 
 from bench import made_up
 from pipeline.digest.compose import build
+from pipeline.digest.past import Past
 from pipeline.digest.pool import Pool
 from pipeline.insight.relate import same_reason, text_key
 from pipeline.records import Findings, InsightDraft, Origin, ParsedEpisode, Sentence, Transcript
@@ -87,12 +88,12 @@ def day(db: Database, k: int, per_day: float, shows: int, sentences: int, rng: n
     return count
 
 
-def digests(db: Database, k: int, settings: Any) -> list[float]:
+def digests(db: Database, k: int, settings: Any, past: Past) -> list[float]:
     """CPU seconds of each digest of the morning."""
     now = BEGIN + timedelta(days=k, hours=7)
     with db.begin() as conn:
         people = subscribers.due(conn, now)
-    seconds, pool = [], Pool(now)
+    seconds, pool = [], Pool(now, past)
     for who in people:
         begun = time.process_time()
         with db.begin() as conn:
@@ -107,10 +108,10 @@ class TakenBackError(Exception):
     """Ends a pass without a trace."""
 
 
-def again(db: Database, k: int, settings: Any) -> float:
-    """CPU seconds of the whole pass of the morning after day `k`; it is taken back."""
+def again(db: Database, k: int, settings: Any, past: Past | None = None) -> float:
+    """CPU seconds of the whole pass of the morning after day `k`; it is taken back. Without `past` in a new process."""
     now = BEGIN + timedelta(days=k + 1, hours=7)
-    pool, begun = Pool(now), time.process_time()
+    pool, begun = Pool(now, past), time.process_time()
     with suppress(TakenBackError), db.begin() as conn:
         made = [build(conn, who, settings, same_reason, now, pool) for who in subscribers.due(conn, now)]
         assert made and all(made)
@@ -121,15 +122,19 @@ def again(db: Database, k: int, settings: Any) -> float:
 
 def compared(early: tuple[Database, int], late: tuple[Database, int], settings: Any, times: int = 15) -> str:
     """The pass of an early morning and of a late one, in turn, so that whatever else slows the machine slows both."""
-    for db, k in (early, late):
-        again(db, k, settings)
-    taken = [(again(*early, settings), again(*late, settings)) for _ in range(times)]
-    a, b = (median(s) for s in zip(*taken, strict=True))
-    ratio = median(late_s / early_s for early_s, late_s in taken)
-    return (
-        f"in turn, {times} times: the morning after day {early[1] + 1} {1000 * a:.1f} ms, after day {late[1] + 1} "
-        f"{1000 * b:.1f} ms CPU, {ratio:.2f} times"
-    )
+    lines = []
+    for way, pasts in (("by a process that goes on", (Past(), Past())), ("by a new process", (None, None))):
+        moments = list(zip((early, late), pasts, strict=True))
+        for (db, k), past in moments:
+            again(db, k, settings, past)
+        taken = [[again(db, k, settings, past) for (db, k), past in moments] for _ in range(times)]
+        a, b = (1000 * median(s) for s in zip(*taken, strict=True))
+        ratio = median(late_s / early_s for early_s, late_s in taken)
+        lines.append(
+            f"{way}: the morning after day {early[1] + 1} {a:.1f} ms, after day {late[1] + 1} {b:.1f} ms CPU, "
+        )
+        lines[-1] += f"{ratio:.2f} times (in turn, {times} times)"
+    return "\n".join(lines)
 
 
 def sizes(db: Database) -> dict[str, tuple[int, int]]:
@@ -192,10 +197,11 @@ def main() -> None:
                         "next_digest_at": BEGIN + timedelta(hours=7),
                     },
                 )
+        past = Past()
         per_day, total, taken = given.shows * 1.5 / 7, 0, []
         for k in range(given.days):
             total += day(db, k, per_day, given.shows, given.sentences, rng)
-            taken.append(digests(db, k, settings))
+            taken.append(digests(db, k, settings, past))
             if k == EARLY:
                 with closing(sqlite3.connect(f"{folder}/year.db")) as now, closing(sqlite3.connect(early_path)) as kept:
                     now.backup(kept)

@@ -19,6 +19,10 @@ MOST = 50_000
 """Ideas that are kept; 120 MB. A reader has had 1,800 in a year, and readers of the same shows much the same."""
 
 
+PARTS, CANDIDATES = 16, 20_000
+"""Looked at one by one, and remembered, at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """Ideas that were learnt at once: `vectors` (m x dimensions) of the rows `sized`; a mark of every run of words of
@@ -31,10 +35,14 @@ class _Part:
 
 
 class Past:
-    """For one pass of one process. Two can only be the same with equal keys, a link, a run of words in common, or near
-    vectors; so a candidate's comparable ideas are found once, whoever has had them."""
+    """For as long as a process lives, as what was had does not change. Two can only be the same with equal keys, a
+    link, a run of words in common, or near vectors; so what is comparable is found once, whoever had it."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew. What `Mine` of earlier says does not hold any longer."""
         self.rows: list[Had] = []
         self.place: dict[str, int] = {}
         """In `rows`, by `Had.key`."""
@@ -56,8 +64,12 @@ class Past:
                 self._by_key[key].add(k)
         self.rows += new
         # One shape a part, so that vectors of an earlier embedding do no harm.
-        shapes = dict.fromkeys(None if h.vector is None else h.vector.shape for h in new)
-        self._parts += [_part(new, first, shape) for shape in shapes]
+        self._parts += _parts(new, first)
+        if len(self._parts) > PARTS:
+            self._parts = _parts(self.rows, 0)
+            self._near.clear()
+        if len(self._near) > CANDIDATES:
+            self._near.clear()
 
     def the_very(self, c: Candidate) -> set[int]:
         """Places of the candidate itself, and of what has its very words."""
@@ -74,6 +86,11 @@ class Past:
         for other in linked.get(i.id, ()):
             found |= self._by_id.get(other, _NONE)
         return found
+
+
+def _parts(new: Sequence[Had], first: int) -> list[_Part]:
+    shapes = dict.fromkeys(None if h.vector is None else h.vector.shape for h in new)
+    return [_part(new, first, shape) for shape in shapes]
 
 
 def ends(links: Pairs) -> dict[int, set[int]]:

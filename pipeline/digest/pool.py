@@ -35,12 +35,12 @@ def settled(conn: Connection, found: Sequence[Candidate]) -> list[Candidate]:
 class Pool:
     """The candidates up to a moment, with what a judge said of them. For one pass."""
 
-    def __init__(self, now: datetime):
+    def __init__(self, now: datetime, past: Past | None = None):
         self._now = now
         self._read: dict[int, tuple[list[Candidate], Pairs]] = {}
         self._meant: dict[int, Meant] = {}
         self._told: dict[tuple[str, str], str | None] = {}
-        self._past = Past()
+        self._past = past or Past()
 
     def read(self, conn: Connection, days: int) -> tuple[list[Candidate], Pairs]:
         """Candidates of the last `days`, and the decisive links of any of them."""
@@ -59,7 +59,7 @@ class Pool:
     def had(self, conn: Connection, subscriber_id: int) -> Mine:
         """What this subscriber has had. Of ideas that others had too only the keys are read."""
         if len(self._past.rows) > MOST:
-            self._past = Past()
+            self._past.forget()
         keys, place = insights.had_keys(conn, subscriber_id), self._past.place
         unknown = [int(key.partition(" ")[0]) for key in keys if key not in place]
         self._past.learn(insights.had_some(conn, subscriber_id, unknown))

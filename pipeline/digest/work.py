@@ -6,10 +6,12 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from pipeline.channel.deliver import deliver_due
 from pipeline.clock import Clock
 from pipeline.digest.compose import build
+from pipeline.digest.past import Past
 from pipeline.digest.pool import Pool
 from pipeline.email.bounce_box import collect_quietly
 from pipeline.email.delivery import Sent, send_due
@@ -20,6 +22,8 @@ from pipeline.store import outbox, subscribers
 from pipeline.store.database import Database
 
 log = logging.getLogger(__name__)
+_PAST: WeakKeyDictionary[Database, Past] = WeakKeyDictionary()
+"""What readers have had, of each database; it would take longer to read, each morning, the more there is of it."""
 PASS_S = 60.0
 """So long mails are sent before the clock is looked at again for digests that fell due."""
 
@@ -37,7 +41,7 @@ def build_due(db: Database, settings: Settings, clock: Clock, *, all_: bool = Fa
     """Build every digest that is due (`all_`: of everybody). One person's failure stops nobody else's."""
     with db.begin() as conn:
         people = subscribers.listed(conn) if all_ else subscribers.due(conn, clock.now())
-    made, pool = Built(), Pool(clock.now())
+    made, pool = Built(), Pool(clock.now(), _PAST.setdefault(db, Past()))
     for who in people:
         try:
             with db.begin() as conn:

@@ -1,6 +1,6 @@
 """One bit a dimension of every insight's vector, in memory: what SQLite has instead of a vector index.
 
-A look at a million of them takes some MS ms; the nearest thousand by their bits are then read and compared exactly. It
+A look at a million of them takes some 20 ms; the nearest thousand by their bits are then read and compared exactly. It
 is kept up to date by what has been added since, and in a file beside the database, so that a start does not read every
 vector again. Losing the file costs one slow look.
 """

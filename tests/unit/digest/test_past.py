@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import event
 
+from pipeline.digest import past as pasts
 from pipeline.digest import pool as pools
-from pipeline.digest.past import mine
+from pipeline.digest.past import Past, mine
 from pipeline.digest.pool import Pool
 from pipeline.digest.select import select
 from pipeline.insight.relate import same_reason, text_key
@@ -52,6 +54,23 @@ def test_candidates_below_the_last_chosen_are_not_compared(monkeypatch: pytest.M
     assert {x.reason for x in got.left[-50:]} == {"enough better ones"}
 
 
+def test_what_comes_a_morning_at_a_time_is_found_like_what_came_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pasts, "PARTS", 4)
+    monkeypatch.setattr(pasts, "CANDIDATES", 6)
+    words = "bread letters engines seedlings tickets maps lenses bricks sails cold warm early late".split()  # noqa: SIM905
+    rng = random.Random(5)
+    said = [" ".join(rng.choices(words, k=rng.randint(2, 9))) for _ in range(60)]
+    every = [had(k, t) for k, t in enumerate(said)]
+    asked = [candidate(900 + k, said[rng.randrange(60)] + " and more", 0.5) for k in range(12)]
+    slowly = Past()
+    for k in range(0, 60, 3):
+        slowly.learn(every[max(0, k - 3) : k + 3])  # half of it is known already
+        for c in asked:
+            assert slowly.comparable(c, {}) == mine(every[: k + 3]).past.comparable(c, {})
+    assert len(slowly.rows) == 60 and len(slowly._parts) <= 4
+    assert any(slowly.comparable(c, {}) for c in asked)
+
+
 def test_ideas_that_another_reader_had_are_not_read_again(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     with db.begin() as conn:
         for n in range(1, 4):
@@ -73,4 +92,4 @@ def test_ideas_that_another_reader_had_are_not_read_again(db: Database, monkeypa
         pool.had(conn, people[0].id)
         assert len([q for q in read if "ledger.vector" in q and " IN " in q]) == 2
         monkeypatch.setattr(pools, "MOST", 5)
-        assert len(pool.had(conn, people[1].id).all()) == 8 and len(pool._past.rows) == 8, "and begun again"
+        assert len(pool.had(conn, people[1].id).all()) == 8 and len(pool._past.rows) == 8, "and begun anew"
