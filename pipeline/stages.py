@@ -6,6 +6,7 @@ A stage is a function of an episode id, runs outside a transaction and may run a
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable
@@ -180,7 +181,7 @@ def chapters_of(shop: Workshop, row: dict[str, Any], opened: Credentials | None)
 def transcribe(shop: Workshop, episode_id: int) -> Done:
     """The publisher's transcript when it is good, else Whisper's. Audio goes once the transcript is committed."""
     row = shop.row(episode_id)
-    if not row["audio_path"] or not Path(row["audio_path"]).exists():
+    if not _has_audio(row):
         # Another machine downloaded it, or somebody cleaned up: fetched again, as the text is bound to the bytes.
         again = download_audio(shop, episode_id)
         with shop.db.begin() as conn:
@@ -210,6 +211,19 @@ def transcribe(shop: Workshop, episode_id: int) -> Done:
 
     after = None if shop.settings.audio.keep else lambda: path.unlink(missing_ok=True)
     return Done(write, after, made.duration_s, gpu=made.source == "whisper" and shop.hears_on_gpu)
+
+
+def _has_audio(row: dict[str, Any]) -> bool:
+    """Whether this machine has the very bytes that were noted; an earlier try may have left others in their place."""
+    path = Path(row["audio_path"] or "")
+    if not row["audio_path"] or not path.is_file():
+        return False
+    if row["audio_bytes"] is None:
+        return True
+    if path.stat().st_size != row["audio_bytes"]:
+        return False
+    with path.open("rb") as f:
+        return bool(hashlib.file_digest(f, "sha256").hexdigest() == row["audio_sha256"])
 
 
 def context_of(row: dict[str, Any]) -> EpisodeContext:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -36,7 +37,7 @@ CHORE_STARTS = 5
 STALE_S = 30.0
 """A worker that has not been heard of for so long (three heartbeats) is taken for dead."""
 SKEW = timedelta(seconds=5)
-"""How much our clock may lag behind the database's, by which jobs fall due."""
+"""How much our clock may lag behind the database's, by which jobs fall due, before a job is put back."""
 AGAIN = RetryStrategy(max_attempts=4, exponential_wait=5)
 """For a job that the database's own trouble broke; an episode's troubles are counted in its row."""
 
@@ -251,8 +252,12 @@ class QueueEngine:
             if not mine:
                 return  # another worker is at it: this is a second wake-up for the same work
             with self.db.begin() as conn:
-                if not episodes.may_run(conn, episode_id, stage.name, self.clock.now() + SKEW):
-                    wake(conn, [w for w in episodes.wakeups(conn, [episode_id]) if w.stage == stage.name])
+                now = self.clock.now()
+                if not episodes.may_run(conn, episode_id, stage.name, now + SKEW):
+                    waiting = [w for w in episodes.wakeups(conn, [episode_id]) if w.stage == stage.name]
+                    # Where our clock lags, the job would be due again at once, and again, until our clock is there.
+                    there = conn.execute(text("SELECT clock_timestamp()")).scalar_one()
+                    wake(conn, [w if w.at is None else replace(w, at=there + (w.at - now)) for w in waiting])
                     return
             self._report(stage.name, episode_id, "start")
             self._report(stage.name, episode_id, step(self.db, self.clock, stage, episode_id))

@@ -60,6 +60,9 @@ class Arena:
     mails: Mails
     scale: float
     more: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, tuple[str, ...]] = field(default_factory=lambda: PARTS)
+    under: dict[str, list[str]] = field(default_factory=dict)
+    """A command under which a part runs, by its name."""
 
     def __post_init__(self) -> None:
         self.data = self.folder / "data"
@@ -104,7 +107,8 @@ class Arena:
 
     def start(self, name: str) -> None:
         with (self.folder / "log").open("ab") as log:
-            made = subprocess.Popen([*PART, *PARTS[name]], env=self.env, cwd=self.folder, stdout=log, stderr=log)
+            argv = [*self.under.get(name, ()), *PART, *self.parts[name]]
+            made = subprocess.Popen(argv, env=self.env, cwd=self.folder, stdout=log, stderr=log)
         self.running[name] = made
 
     def watch(self) -> None:
@@ -118,7 +122,7 @@ class Arena:
 
     @contextmanager
     def up(self) -> Iterator[None]:
-        for name in PARTS:
+        for name in self.parts:
             self.start(name)
         keeper = threading.Thread(target=self.watch, daemon=True)
         keeper.start()
@@ -139,7 +143,7 @@ class Arena:
 
     def restart_all(self) -> None:
         """With other settings: each is ended, and started again by who watches."""
-        for name in PARTS:
+        for name in self.parts:
             self.kill(name)
 
     # --- questions ---

@@ -136,3 +136,16 @@ def test_below_the_floor_the_queue_waits_and_says_so(shop: Workshop, site: Site)
         assert run(shop, "download", i) == "waits"
     row = shop.row(i)
     assert row["stage"] == "download" and "wait for disk space" in row["error"] and site.asked == []
+
+
+@pytest.mark.parametrize("other", [b"short", audio()[:-1] + b"?"])
+def test_other_bytes_in_its_place_are_not_heard(shop: Workshop, site: Site, other: bytes) -> None:
+    """What an earlier try left on this machine, under the name that another machine has noted since."""
+    site.answers["/1.mp3"] = send(audio())
+    i = add(shop, site)
+    run(shop, "download", i)
+    Path(str(shop.row(i)["audio_path"])).write_bytes(other)
+    assert run(shop, "transcribe", i) == "done"
+    with shop.db.begin() as conn:
+        assert transcripts.load(conn, i).audio_sha256 == hashlib.sha256(audio()).hexdigest()
+    assert [path for path, _ in site.asked] == ["/1.mp3"] * 2

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from pipeline.clock import SystemClock
+from pipeline.clock import FixedClock, SystemClock
 from pipeline.engine import queue
 from pipeline.engine.queue import QueueEngine
 from pipeline.engine.step import Done, Stage
@@ -131,6 +131,30 @@ def test_a_failed_start_is_put_off_and_can_be_brought_forward(pg: Database) -> N
         episodes.retry(conn, i)
     engine.run(until_idle=True)
     assert len(tries) == 2 and counts(pg) == {"done": 1}
+
+
+def test_a_worker_whose_clock_lags_puts_a_job_back_once(pg: Database) -> None:
+    """Due by the database's clock, not by its own: put back by the difference, instead of coming again at once."""
+    (i,) = add(pg, 1)
+    late = FixedClock(SystemClock().now() - timedelta(minutes=5))
+    with pg.begin() as conn:
+        episodes.put_off(conn, i, "download", late.now() + timedelta(minutes=4), "away", counts=True)
+    starts: list[int] = []
+
+    def run(_id: int) -> Done:
+        starts.append(1)
+        return Done(lambda _conn: None)
+
+    engine = QueueEngine(pg, late, [Stage("download", run, "done", 1, 3)])
+    engine.run(until_idle=True)
+    assert starts == [] and counts(pg) == {"download": 1}
+    soon = "scheduled_at BETWEEN now() + interval '3 minutes' AND now() + interval '5 minutes'"
+    assert len(jobs(pg, f"status = 'todo' AND {soon}")) == 1 and len(jobs(pg, "status = 'succeeded'")) == 1
+    late.at = SystemClock().now()
+    with pg.begin() as conn:
+        conn.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE status = 'todo'"))
+    engine.run(until_idle=True)
+    assert starts == [1] and counts(pg) == {"done": 1}
 
 
 def test_a_second_wake_up_for_work_in_hand_leaves(pg: Database) -> None:
