@@ -14,6 +14,8 @@ from pipeline.email import tokens
 from pipeline.email.render import repeats
 from pipeline.errors import NotFoundError
 from pipeline.insight.features import content_words
+from pipeline.insight.judge import WordsJudge
+from pipeline.insight.numbers import numbers
 from pipeline.records import StoredInsight
 from pipeline.store import archive as store
 from pipeline.store import insights, links
@@ -113,11 +115,17 @@ def _links(conn: Connection, site: Site, i: StoredInsight) -> dict[str, object]:
     judged = links.related(conn, i.id, limit=20)
     updates = [(link, o) for link, o in judged if link.kind == "update" and link.newer_id == i.id]
     updated = [(link, o) for link, o in judged if link.kind == "update" and link.earlier_id == i.id]
-    related = [(o, link.reason) for link, o in judged if link.kind != "update" and o.feed_id != i.feed_id]
+    related = [(o, _reason(i, o, link)) for link, o in judged if link.kind != "update" and o.feed_id != i.feed_id]
     seen = {i.id} | {o.id for _, o in judged}
     if len(related) < RELATED:
         related += [(o, why) for o, why in _near(conn, site, i) if o.id not in seen]
     return {"updates": updates, "updated": updated, "related": related[:RELATED]}
+
+
+def _reason(i: StoredInsight, other: StoredInsight, link: links.Link) -> str:
+    # What words alone said of two is how it was decided; a reader wants to know what they share.
+    unjudged = link.kind == "related" and link.judge == WordsJudge.name
+    return likeness(i.text, other.text, link.cosine) if unjudged else link.reason
 
 
 def _near(conn: Connection, site: Site, i: StoredInsight) -> list[tuple[StoredInsight, str]]:
@@ -137,7 +145,7 @@ def _near(conn: Connection, site: Site, i: StoredInsight) -> list[tuple[StoredIn
 def likeness(a: str, b: str, cosine: float) -> str:
     """Why two texts are shown together when no judge looked: the subject words of both, and how near they are."""
     theirs = set(content_words(b))
-    shared = list(dict.fromkeys(w for w in content_words(a) if w in theirs and len(w) > 2))[:_SHARED]
+    shared = list(dict.fromkeys(w for w in content_words(a) if w in theirs and len(w) > 3 and not numbers(w)))[:_SHARED]
     both = f"Both speak of {', '.join(shared)}" if shared else "A similar thought in other words"
     return f"{both} (likeness {cosine:.2f} of 1, not judged)"
 

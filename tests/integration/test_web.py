@@ -18,7 +18,7 @@ from pipeline.email import tokens
 from pipeline.email.bounce import envelope_sender
 from pipeline.records import Subscriber
 from pipeline.settings import Settings, load
-from pipeline.store import channels, episodes, feedback, feeds, outbox, subscribers
+from pipeline.store import channels, episodes, feedback, feeds, links, outbox, subscribers
 from pipeline.store.database import Database
 from pipeline.store.tables import outbox as mails
 from pipeline.web.operators import PARTS
@@ -116,6 +116,16 @@ def test_an_insight_shows_its_proof(world: World) -> None:
     text = world.http.get(f"/i/{world.ids[0]}").text
     assert "<strong>Ada</strong>" in text and "https://media.example.org/1.mp3#t=10.0" in text
     assert ('class="proof"' in text and "the publisher&#39;s own" in text) or "publisher" in text
+
+
+@pytest.mark.parametrize(("judge", "says"), [("words", "likeness 0.52 of 1"), ("relation 2", "how it was decided")])
+def test_what_only_words_related_says_what_both_share(world: World, judge: str, says: str) -> None:
+    with world.db.begin() as conn:
+        newer, earlier = world.ids[1], world.ids[0]
+        link = links.Link(newer, earlier, "related", "how it was decided", 0.52, judge)
+        links.replace(conn, 2, [link], NOW)
+    page = world.http.get(f"/i/{earlier}").text
+    assert says in page and ("how it was decided" in page) == (judge != "words")
 
 
 def test_private_audio_is_not_given_away(world: World) -> None:
