@@ -38,7 +38,13 @@ class Place:
 
     def run(self, *command: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*RUN, *command], cwd=self.folder, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [*RUN, *command],
+            cwd=self.folder,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            # A job in the background of a shell hands down a SIGINT that is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def states(self) -> dict[str, str]:
