@@ -40,7 +40,7 @@ NO_TITLE, GOOD_TITLE = 1.0, 4.5
 ALIKE = 0.72
 """Two insights of one episode whose cosine is higher are told twice."""
 
-_BRACKETED = re.compile(r"\\?[\[(](?:laugh\w*|unintelligible|inaudible|crosstalk|\d?\d:\d\d|music)", re.IGNORECASE)
+_BRACKETED = re.compile(r"\\?[\[(](?:laugh\w*|unintelligible|inaudible|crosstalk|music)", re.IGNORECASE)
 _CLOCK = re.compile(r"\\?[\[(]\d{1,2}:\d\d(?::\d\d)?\.?\\?[\])]")
 _BACKWARD = re.compile(
     r"^(?:the (?:other|second|third|same|latter|next|last)|another|one of (?:them|those|these)|for example|"
@@ -186,8 +186,8 @@ def standing(span: Passage, transcript: Transcript) -> float:
     factor *= 0.85 if words(inside[-1].text) <= _FRAGMENT else 1.0
     text = " ".join(sentence.text for sentence in inside)
     factor *= 0.7 ** len(_BRACKETED.findall(text))
-    # The time of day of a transcript's own clock: nobody said it.
-    factor *= 0.5 ** len(_CLOCK.findall(text))
+    # A minute that the transcriber noted: nobody said it.
+    factor *= 0.35 ** len(_CLOCK.findall(text))
     factor *= 0.75 ** len(_ADDRESSED.findall(text))
     # Half of what somebody is quoted with.
     factor *= 0.75 if _half_quoted(text) else 1.0

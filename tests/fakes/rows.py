@@ -8,7 +8,16 @@ import numpy as np
 from sqlalchemy import Connection
 
 from pipeline.insight.relate import text_key
-from pipeline.records import Findings, InsightDraft, Origin, ParsedEpisode, Sentence, Subscriber, Transcript
+from pipeline.records import (
+    Findings,
+    InsightDraft,
+    Origin,
+    ParsedEpisode,
+    Sentence,
+    StoredInsight,
+    Subscriber,
+    Transcript,
+)
 from pipeline.store import episodes, feeds, insights, subscribers, transcripts
 
 
@@ -30,6 +39,15 @@ def add_episode(conn: Connection, now: datetime, *, show: int = 1, n: int = 1, s
     feed_id, _ = feeds.add(conn, f"https://example.org/feed-{show}.xml", now)
     feeds.change(conn, feed_id, {"title": f"Show {show}"})
     return episodes.add(conn, feed_id, f"guid-{n}", parsed_episode(n, now - timedelta(days=1)), stage, None, now)
+
+
+def stored(n: int, text: str, score: float, at: datetime, *, feed: int, topics: tuple[str, ...] = ()) -> StoredInsight:
+    """An insight as a query gives it; `n` is the id, and that of its episode."""
+    return StoredInsight(
+        id=n, episode_id=n, feed_id=feed, title=f"Title {n}", text=text, quote=text, first=0, last=0, start_s=0.0,
+        end_s=1.0, speaker=None, score=score, writer="selecting", model=None, show="Show", episode="Episode",
+        episode_url=None, published=at, transcript_source="whisper", topics=topics,
+    )  # fmt: skip
 
 
 def draft(text: str, score: float = 0.5, title: str | None = None) -> InsightDraft:

@@ -9,10 +9,10 @@ import pytest
 
 from pipeline.digest.select import select
 from pipeline.insight.relate import same_reason, text_key
-from pipeline.records import StoredInsight
 from pipeline.store.insights import Candidate, Had, Vector
 from pipeline.store.links import Link
 from tests.fakes.embedder import WordEmbedder
+from tests.fakes.rows import stored
 
 WORDS = "bread letters engines seedlings tickets not 14 3 maps lenses bricks sails cold warm early late".split()  # noqa: SIM905
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -21,30 +21,6 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 def everything(a: str, av: Vector | None, b: str, bv: Vector | None) -> str | None:
     """The same question under another name: then nothing is left out."""
     return same_reason(a, av, b, bv)
-
-
-def insight(i: int, text: str, score: float) -> StoredInsight:
-    return StoredInsight(
-        i,
-        i,
-        i % 5,
-        text[:20],
-        text,
-        text,
-        0,
-        0,
-        0.0,
-        1.0,
-        None,
-        score,
-        "selecting",
-        None,
-        "S",
-        "E",
-        None,
-        NOW,
-        "whisper",
-    )
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -65,7 +41,8 @@ def test_it_chooses_the_same(seed: int) -> None:
         vectors = [None if rng.random() < 0.3 else v for v in vectors]
     had = [Had(k if k % 9 else 1000 + k, text_key(t), t, vectors[k]) for k, t in enumerate(past)]
     found = [
-        Candidate(insight(1000 + k, t, float(rng.random())), text_key(t), vectors[40 + k]) for k, t in enumerate(new)
+        Candidate(stored(1000 + k, t, float(rng.random()), NOW, feed=k % 5), text_key(t), vectors[40 + k])
+        for k, t in enumerate(new)
     ]
     kinds = ("same", "update", "extends", "related")
     links = {

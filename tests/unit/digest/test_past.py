@@ -20,13 +20,12 @@ from pipeline.store.database import Database
 from pipeline.store.insights import Candidate, Had
 from tests.conftest import NOW
 from tests.fakes.embedder import WordEmbedder
-from tests.fakes.rows import add_insights, add_subscriber
-from tests.unit.digest.test_comparable import insight
+from tests.fakes.rows import add_insights, add_subscriber, stored
 
 
 def candidate(i: int, text: str, score: float) -> Candidate:
     (vector,) = WordEmbedder().embed([text])
-    return Candidate(insight(i, text, score), text_key(text), vector)
+    return Candidate(stored(i, text, score, NOW, feed=i % 5), text_key(text), vector)
 
 
 def had(i: int, text: str) -> Had:

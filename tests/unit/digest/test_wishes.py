@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.digest.wishes import LIFT, Meant, granted
-from pipeline.records import StoredInsight, Subscriber
+from pipeline.records import Subscriber
 from pipeline.store.insights import Candidate
+from tests.fakes.rows import stored
 
 AT = datetime(2026, 11, 20, 7, tzinfo=UTC)
 WHO = Subscriber(3, "reader@example.org", "UTC", 7, 0, 5, "active", "n" * 32, AT)
@@ -19,28 +20,7 @@ WORDS = ("bread", "queue", "queues", "c++", "q. e. d.", "straße", "new york", "
 
 
 def candidate(n: int, text: str, topics: tuple[str, ...], score: float) -> Candidate:
-    i = StoredInsight(
-        n,
-        n,
-        n % 3,
-        f"Title {n}",
-        text,
-        "q",
-        0,
-        0,
-        0.0,
-        1.0,
-        None,
-        score,
-        "selecting",
-        None,
-        "Show",
-        "Ep",
-        None,
-        AT,
-        "x",
-    )
-    return Candidate(replace(i, topics=topics), f"key {n}", None)
+    return Candidate(stored(n, text, score, AT, feed=n % 3, topics=topics), f"key {n}", None)
 
 
 one_topic = st.sampled_from(WORDS)
