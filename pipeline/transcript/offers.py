@@ -1,8 +1,9 @@
 """What promotion cannot do without: it asks for something, names a place or a price, or says who pays. English.
 
 The classifier of `pitch` hears how somebody sells; polished talk with figures in it can sound the same. So what it
-finds counts only with such phrases in it. Written from the reads that it was trained on (68 of 71 have at least one
-kind; of 1,675 stretches of 60 words of ordinary talk 15 % do), not from those of the benchmark.
+finds counts only with such phrases in it. The kinds were written from the first 71 reads that it was trained on (68
+have at least one; of 1,675 stretches of 60 words of ordinary talk 15 % do); the ties later, when it was known which
+reads of the benchmark were missed (docs/transcripts.md).
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pipeline.insight.advert import AdvertAsker
 from pipeline.insight.embed import MiniLmEmbedder
 from pipeline.records import Chapter, Sentence
 from pipeline.resources import resource
-from pipeline.transcript import publisher, repeat, structure
+from pipeline.transcript import offers, publisher, repeat, structure
 from pipeline.transcript.base import Segment
 from pipeline.transcript.segment import sentences_from_segments
 
@@ -101,6 +102,11 @@ def test_windows_come_back_from_the_database_or_not_at_all(embedder: MiniLmEmbed
     assert repeat.earlier([(1, b"w0old"), (2, packed[:-9]), (3, b"")]) == []
 
 
+MILK = (
+    "Tanner's Oat Drink is the milk in my coffee every morning. It froths the way milk does, it keeps for a week in "
+    "the door of the fridge, and the oats grow an hour from where I sit. The people at Tanner have been with us from "
+    "the start. Look for the green carton, it is creamy, it is made without added sugar, and it is the one I pour."
+)
 READ = (
     "I have been sleeping badly since the move, and then my brother handed me his Dovetree pillow. "
     "It is filled with buckwheat, it stays cool, and you can take out as much as you like. "
@@ -115,6 +121,22 @@ def test_a_read_without_the_usual_phrases_sounds_like_one(embedder: MiniLmEmbedd
     found, _ = structure.mark([*sentences[:20], *read, *sentences[20:]], embedder=embedder)
     assert sum(s.mark == "sponsor" for s in found[20 : 20 + len(read)]) >= 3
     assert sum(s.mark == "sponsor" for s in (*found[:20], *found[20 + len(read) :])) <= 2
+
+
+def test_a_read_that_asks_for_nothing_is_known_by_its_tie_to_the_show(
+    embedder: MiniLmEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentences = talk()
+    read = sentences_from_segments([Segment(sentences[19].end, sentences[19].end + 30, MILK)])
+
+    def marked() -> int:
+        found, _ = structure.mark([*sentences[:20], *read, *sentences[20:]], embedder=embedder)
+        assert sum(s.mark == "sponsor" for s in (*found[:20], *found[20 + len(read) :])) <= 2
+        return sum(s.mark == "sponsor" for s in found[20 : 20 + len(read)])
+
+    assert marked() == len(read)
+    monkeypatch.setattr(offers, "TIES", re.compile(r"(?!)"))
+    assert marked() == 0
 
 
 @pytest.mark.parametrize("episode", ["slow-software-01", "long-table-01", "slow-software-02", "long-table-02"])
