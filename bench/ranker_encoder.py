@@ -56,11 +56,11 @@ class Book:
 class Layer(nn.Module):  # type: ignore[misc, unused-ignore]
     """A layer of BERT with the tanh form of GELU."""
 
-    def __init__(self, width: int = 384, heads: int = 12, inner: int = 1536):
+    def __init__(self, width: int = 384, heads: int = 12, inner: int = 1536, eps: float = 1e-12):
         super().__init__()
         self.heads = heads
         self.q, self.k, self.v, self.o = (nn.Linear(width, width) for _ in range(4))
-        self.n1, self.n2 = nn.LayerNorm(width, eps=1e-12), nn.LayerNorm(width, eps=1e-12)
+        self.n1, self.n2 = nn.LayerNorm(width, eps=eps), nn.LayerNorm(width, eps=eps)
         self.f1, self.f2 = nn.Linear(width, inner), nn.Linear(inner, width)
 
     def forward(self, x: Any, bias: Any) -> Any:
@@ -78,13 +78,17 @@ class Layer(nn.Module):  # type: ignore[misc, unused-ignore]
             return (q @ k.transpose(-1, -2) * part**-0.5 + bias).softmax(-1) @ v
         # The fused form is slow backwards on a CPU.
         q, k, v = (t.reshape(rows * heads, length, part) for t in (q, k, v))
-        wide = bias.to(q.dtype).expand(rows, heads, 1, length).reshape(rows * heads, 1, length)
+        own = bias.shape[2]
+        wide = bias.to(q.dtype).expand(rows, heads, own, length).reshape(rows * heads, own, length)
         likeness = torch.baddbmm(wide, q, k.transpose(1, 2), alpha=part**-0.5).softmax(-1)
         return torch.bmm(likeness.to(v.dtype), v).view(rows, heads, length, part)
 
 
 class Net(nn.Module):  # type: ignore[misc, unused-ignore]
     """Embeddings, six layers, the mean over the passage's tokens, VALUES numbers."""
+
+    width = 384
+    frozen = FROZEN
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,14 +97,24 @@ class Net(nn.Module):  # type: ignore[misc, unused-ignore]
         self.layers = nn.ModuleList([Layer() for _ in range(6)])
         self.head = nn.Linear(384, VALUES)
 
+    @staticmethod
+    def batch(pairs: Sequence[Pair]) -> tuple[Any, Any, Any]:
+        """Ids, mask and kind as tensors."""
+        ids, mask, kind = (torch.from_numpy(a) for a in batch_of(pairs))
+        return ids, mask, kind
+
+    def kept_as_published(self) -> list[Any]:
+        """What is not tuned."""
+        return [self.word, self.pos, self.typ, self.norm, *self.layers[: self.frozen]]
+
     def below(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
         """What the frozen layers make of the tokens."""
-        x = self.norm(self.word(input_ids) + self.pos.weight[: input_ids.shape[1]] + self.typ(token_type_ids))
-        return self._through(self.layers[:FROZEN], x, attention_mask)
+        x = self.embedded(input_ids, token_type_ids)
+        return self._through(self.layers[: self.frozen], x, attention_mask)
 
     def above(self, x: Any, attention_mask: Any, token_type_ids: Any) -> Any:
         """The values, from what `below` gives."""
-        x = self._through(self.layers[FROZEN:], x, attention_mask).to(torch.float32)
+        x = self._through(self.layers[self.frozen :], x, attention_mask).to(torch.float32)
         inside = token_type_ids[:, :, None].to(torch.float32)
         return self.head((x * inside).sum(1) / inside.sum(1))
 
@@ -108,8 +122,16 @@ class Net(nn.Module):  # type: ignore[misc, unused-ignore]
         x = self.below(input_ids, attention_mask, token_type_ids)
         return self.above(x, attention_mask, token_type_ids)
 
+    def embedded(self, input_ids: Any, token_type_ids: Any) -> Any:
+        """The tokens before the first layer."""
+        return self.norm(self.word(input_ids) + self.pos.weight[: input_ids.shape[1]] + self.typ(token_type_ids))
+
+    def bias(self, attention_mask: Any) -> Any:
+        """What is added to how much a token looks at another, to broadcast to (rows, heads, tokens, tokens)."""
+        return (1.0 - attention_mask[:, None, None, :].to(torch.float32)) * -1e4
+
     def _through(self, layers: Any, x: Any, attention_mask: Any) -> Any:
-        bias = (1.0 - attention_mask[:, None, None, :].to(torch.float32)) * -1e4
+        bias = self.bias(attention_mask)
         for layer in layers:
             x = layer(x, bias)
         return x
@@ -163,10 +185,10 @@ def batches(books: Sequence[Book], chosen: Sequence[int], rng: np.random.Generat
             yield halves[one] + halves[other]
 
 
-def below(books: Sequence[Book]) -> list[list[Any]]:
+def below(books: Sequence[Book], net: Any = None, threads: int = 1) -> list[list[Any]]:
     """For each book and passage what the frozen layers give, bfloat16, shape (tokens, 384): 0.9 GB for 50 episodes."""
-    torch.set_num_threads(1)
-    net = published()
+    torch.set_num_threads(threads)
+    net = net or published()
     found = []
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         for book in books:
@@ -174,7 +196,7 @@ def below(books: Sequence[Book]) -> list[list[Any]]:
             rows: list[Any] = [None] * len(order)
             for at in range(0, len(order), READ_AT_ONCE):
                 some = order[at : at + READ_AT_ONCE]
-                ids, mask, kind = (torch.from_numpy(a) for a in batch_of([book.pairs[i] for i in some]))
+                ids, mask, kind = net.batch([book.pairs[i] for i in some])
                 x = net.below(ids, mask, kind).to(torch.bfloat16)
                 for row, i in enumerate(some):
                     rows[i] = x[row, : int(mask[row].sum())].clone()
@@ -186,7 +208,7 @@ def _by_length(pairs: Sequence[Pair]) -> list[int]:
     return sorted(range(len(pairs)), key=lambda i: sum(map(len, pairs[i])))
 
 
-def values(net: Net, pairs: Sequence[Pair], lower: Sequence[Any]) -> Any:
+def values(net: Any, pairs: Sequence[Pair], lower: Sequence[Any]) -> Any:
     """Shape (len(pairs), VALUES); read in two parts, the shorter and the longer, so that less is padding."""
     order = _by_length(pairs)
     middle = (len(order) + 1) // 2
@@ -194,8 +216,8 @@ def values(net: Net, pairs: Sequence[Pair], lower: Sequence[Any]) -> Any:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         for part in (order[:middle], order[middle:]):
             if part:
-                _, mask, kind = (torch.from_numpy(a) for a in batch_of([pairs[i] for i in part]))
-                x = torch.zeros(len(part), mask.shape[1], 384)
+                _, mask, kind = net.batch([pairs[i] for i in part])
+                x = torch.zeros(len(part), mask.shape[1], net.width)
                 for row, i in enumerate(part):
                     x[row, : len(lower[i])] = lower[i].float()
                 found.append(net.above(x, mask, kind).float())
@@ -219,21 +241,24 @@ def train(
     chosen: Sequence[int],
     rates: tuple[float, float],
     seed: int = 0,
-) -> Net:
+    net: Any = None,
+    steps: int = STEPS,
+    threads: int = 1,
+) -> Any:
     """A network tuned on the `chosen` books: about 4 CPU-minutes with bfloat16 instructions, whatever their number."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    net = published()
-    for part in (net.word, net.pos, net.typ, net.norm, *net.layers[:FROZEN]):
+    net = net or published()
+    for part in net.kept_as_published():
         part.requires_grad_(False)
     inner = [p for name, p in net.named_parameters() if p.requires_grad and not name.startswith("head")]
     work = torch.optim.AdamW([{"params": inner}, {"params": [*net.head.parameters()]}], weight_decay=0.01, fused=True)
     supply = batches(books, chosen, rng)
     smooth = 0.0
-    for step in range(STEPS):
+    for step in range(steps):
         batch = next(supply)
-        pace = min(1.0, (step + 1) / (WARM * STEPS)) * max(0.02, 1 - step / STEPS)
+        pace = min(1.0, (step + 1) / (WARM * steps)) * max(0.02, 1 - step / steps)
         work.param_groups[0]["lr"], work.param_groups[1]["lr"] = rates[0] * pace, rates[1] * pace
         found = values(net, [books[b].pairs[i] for b, i in batch], [lower[b][i] for b, i in batch])
         grades = torch.tensor([books[b].grades[i] for b, i in batch]).float()
@@ -244,11 +269,11 @@ def train(
         work.step()
         smooth = 0.95 * smooth + 0.05 * loss.item() if step else loss.item()
         if step in (3, 10) or step % 58 == 0:
-            print(f"  step {step} of {STEPS}: loss {smooth:.3f}", flush=True)
+            print(f"  step {step} of {steps}: loss {smooth:.3f}", flush=True)
     return net
 
 
-def save(net: Net, target: Path) -> None:
+def save(net: Any, target: Path) -> None:
     """Keeps what was trained; the rest is as published."""
     work = target.with_suffix(".part")
     torch.save({name: p.detach() for name, p in net.named_parameters() if p.requires_grad}, work)

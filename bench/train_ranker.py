@@ -193,6 +193,12 @@ def read_unseen(episodes: Sequence[Graded], folds: Sequence[Any], tuner: Tuner) 
     return found
 
 
+def folds_of(count: int) -> list[int]:
+    """The fold of each of `count` episodes."""
+    order = np.random.default_rng(0).permutation(count)
+    return [int(f) for f in np.argsort(order) % FOLDS]
+
+
 Columns = Sequence[slice]
 ALL: Columns = (SHIPPED,)
 
@@ -323,8 +329,7 @@ def main() -> None:
 
     embedder = MiniLmEmbedder(weights.minilm(), resource("minilm-vocab.txt"))
     episodes = read_graded(arguments.shared, embedder)
-    order = np.random.default_rng(0).permutation(len(episodes))
-    folds = [int(f) for f in np.argsort(order) % FOLDS]
+    folds = folds_of(len(episodes))
     tuner = Tuner(episodes)
     episodes = read_unseen(episodes, folds, tuner)
     values = out_of_fold(episodes, folds)

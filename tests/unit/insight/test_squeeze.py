@@ -1,0 +1,56 @@
+"""Weights in few bits: what bench/squeeze.py does to a matrix and what that does to its output."""
+
+import numpy as np
+import pytest
+
+from bench.squeeze import Matrix, coded, lost, made_up_for, nearest, steps_of
+
+Layer = tuple[Matrix, Matrix]
+
+
+@pytest.fixture
+def layer() -> Layer:
+    """A matrix and the moment of inputs whose columns are alike, as a network's are; one weight is far out."""
+    rng = np.random.default_rng(1)
+    weight = rng.normal(size=(48, 160)).astype(np.float32)
+    weight[3, 5] = 30
+    inputs = rng.normal(size=(2000, 12)) @ rng.normal(size=(12, 160)) + 0.3 * rng.normal(size=(2000, 160))
+    return weight, (inputs.T @ inputs / len(inputs)).astype(np.float32)
+
+
+def test_rounding_that_is_made_up_for_loses_a_part_of_what_plain_rounding_loses(layer: Layer) -> None:
+    weight, moment = layer
+    steps = steps_of(weight, 1.18)
+    plain, ours = nearest(weight, steps), made_up_for(weight, steps, moment)
+    assert lost(weight, ours * steps, moment) < 0.4 * lost(weight, plain * steps, moment)
+    assert coded(ours) < 1.1 * coded(plain)
+
+
+def test_finer_steps_lose_less_and_take_more_room(layer: Layer) -> None:
+    weight, moment = layer
+    coarse, fine = steps_of(weight, 1.18), steps_of(weight, 4.0)
+    of_coarse, of_fine = made_up_for(weight, coarse, moment), made_up_for(weight, fine, moment)
+    assert lost(weight, of_fine * fine, moment) < 0.3 * lost(weight, of_coarse * coarse, moment)
+    assert coded(of_fine) > 1.3 * coded(of_coarse)
+
+
+def test_a_weight_far_out_keeps_its_size(layer: Layer) -> None:
+    weight, moment = layer
+    steps = steps_of(weight, 1.18)
+    found = made_up_for(weight, steps, moment) * steps
+    assert found[3, 5] == pytest.approx(30, rel=0.1)
+
+
+def test_columns_come_back_in_their_places(layer: Layer) -> None:
+    weight, _ = layer
+    steps = steps_of(weight, 50.0)
+    moment = np.diag(np.random.default_rng(2).permutation(np.arange(1.0, 161.0))).astype(np.float32)
+    # 30 is beyond the 127th of so fine a step.
+    inside = np.abs(weight) < 100 * steps
+    found = made_up_for(weight, steps, moment) * steps
+    assert np.all(np.abs(found - weight)[inside] <= 0.51 * np.broadcast_to(steps, weight.shape)[inside])
+
+
+def test_a_coded_byte_takes_as_little_as_it_says() -> None:
+    assert coded(np.zeros(80_000, np.int8)) < 80_000 / 7
+    assert coded(np.random.default_rng(0).integers(-127, 128, 80_000)) > 75_000
