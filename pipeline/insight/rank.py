@@ -1,7 +1,7 @@
 """Scores passages: how likely a careful reader would call each an insight.
 
-A small encoder that was tuned on grades of a large model reads each passage with the words before it; a ridge
-regression weighs what it says with what can be counted (docs/ranker.md). The passage's embedding adds nothing to that.
+An encoder that was tuned on grades of a large model reads each passage with the words before it; a ridge regression
+weighs what it says with what can be counted (docs/ranker.md). Passages that nothing counted speaks for are not read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Row = NDArray[np.float64]
 
 READ = ("worth", "order")
 """What the encoder says of a passage: its gain, and a value that only orders the passages of an episode."""
-ENCODER = "ranker.onnx"
+ENCODER, VOCABULARY = "ranker.onnx.z", "ranker-vocab.txt"
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,12 @@ class Ranker:
     slope: float
     offset: float
     """score = 1 / (1 + exp(-(slope * value + offset))): the share of grades 3 and 4 at that value, out of fold."""
+    screen: Row
+    """Weights of the hand features alone, 0 for READ."""
+    least: float
+    """A passage below this by the screen's weights is not read: few of those are insights, and they are the half."""
+    unread: Row
+    """What the encoder says on average of such passages, one entry a READ column."""
     reader: Reader
 
     @classmethod
@@ -53,10 +59,10 @@ class Ranker:
         source = path or resource("ranker.json")
         try:
             document: dict[str, Any] = json.loads(source.read_text("utf-8"))
-            columns = [name for name, _, _ in document["columns"]]
+            columns = [name for name, *_ in document["columns"]]
             if columns != [*features.NAMES, *READ]:
                 raise ValueError("its features are not those of this version")
-            centre, weight = np.array([pair for _, *pair in document["columns"]], dtype=np.float64).T
+            centre, weight, screen = np.array([row for _, *row in document["columns"]], dtype=np.float64).T
             return cls(
                 document["version"],
                 document["embedder"],
@@ -65,7 +71,10 @@ class Ranker:
                 float(document["intercept"]),
                 float(document["slope"]),
                 float(document["offset"]),
-                EncoderReader(PACKAGE / "data" / ENCODER, document["encoder_sha256"], resource("minilm-vocab.txt")),
+                screen,
+                float(document["least"]),
+                np.array(document["unread"], dtype=np.float64),
+                EncoderReader(PACKAGE / "data" / ENCODER, document["encoder_sha256"], resource(VOCABULARY)),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(
@@ -91,10 +100,12 @@ class Ranker:
         """`score` where no embedding model is at hand."""
         if not passages:
             return ()
-        columns = np.hstack([features.matrix(passages, transcript), self.reader.read(passages, transcript)])
+        counted = features.matrix(passages, transcript)
+        columns = np.hstack([counted, np.tile(self.unread, (len(passages), 1))])
         # An unknown feature counts as an average one.
-        centred = np.nan_to_num(columns - self.centre, nan=0.0)
-        value = centred @ self.weight + self.intercept
+        worth_it = np.flatnonzero(np.nan_to_num(columns - self.centre, nan=0.0) @ self.screen >= self.least)
+        columns[worth_it, counted.shape[1] :] = self.reader.read([passages[int(i)] for i in worth_it], transcript)
+        value = np.nan_to_num(columns - self.centre, nan=0.0) @ self.weight + self.intercept
         # Text far from talk (a table read out, another language) can lie far outside of what was graded.
         chance = 1.0 / (1.0 + np.exp(-np.clip(self.slope * value + self.offset, -30.0, 30.0)))
         return tuple(replace(p, score=round(float(c), 6)) for p, c in zip(passages, chance, strict=True))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.insight import features
 from pipeline.insight.embed import MiniLmEmbedder
 from pipeline.insight.passage import passages
-from pipeline.insight.rank import ENCODER, READ, Ranker
+from pipeline.insight.rank import ENCODER, READ, VOCABULARY, Matrix, Ranker
 from pipeline.records import Passage, Sentence, Transcript
 from pipeline.resources import PACKAGE, resource
 from tests.fakes.embedder import WordEmbedder
@@ -55,6 +56,34 @@ def test_no_passages_need_no_model_run_at_all() -> None:
     assert Ranker.load().score([], TALK, WordEmbedder()) == ()
 
 
+class Noting:
+    """A Reader that says how often it was asked for what."""
+
+    def __init__(self, values: tuple[float, float]):
+        self.values = values
+        self.asked: list[Passage] = []
+
+    def read(self, spans: Sequence[Passage], transcript: Transcript) -> Matrix:
+        self.asked += spans
+        return np.tile(self.values, (len(spans), 1))
+
+
+def test_a_greeting_is_not_read_and_what_was_read_has_its_own_score() -> None:
+    reader = Noting((9.0, 9.0))
+    ranker = replace(Ranker.load(), reader=reader)
+    scored = ranker.score(ALONE, TALK, WordEmbedder())
+    assert reader.asked == [ALONE[1]]
+    assert [p.score > 0.9 for p in scored] == [False, True, False]
+    # What is not read counts as such passages do on average, whatever the encoder would have said.
+    assert ranker.score(ALONE[:1], TALK, WordEmbedder()) == scored[:1]
+
+
+def test_a_ranker_without_a_screen_reads_everything() -> None:
+    reader = Noting((0.0, 0.0))
+    replace(Ranker.load(), reader=reader, least=-np.inf).score(ALONE, TALK, WordEmbedder())
+    assert reader.asked == ALONE
+
+
 def test_unknown_speakers_count_as_average() -> None:
     ranker = Ranker.load()
     one_voice = replace(TALK, sentences=tuple(replace(s, speaker="Owen") for s in TALK.sentences))
@@ -67,7 +96,7 @@ def test_vectors_of_another_model_are_refused() -> None:
         Ranker.load().score(ALONE, TALK, WordEmbedder("another"))
 
 
-@pytest.mark.parametrize("broken", ["", "[]", "{}", '{"columns": [["other", 0, 0]]}'])
+@pytest.mark.parametrize("broken", ["", "[]", "{}", '{"columns": [["other", 0, 0, 0]]}'])
 def test_a_file_of_another_version_is_refused(tmp_path: Path, broken: str) -> None:
     path = tmp_path / "ranker.json"
     path.write_text(broken, "utf-8")
@@ -79,7 +108,7 @@ def test_the_shipped_ranker_and_its_encoder_belong_together_and_are_small(tmp_pa
     data = PACKAGE / "data"
     document = json.loads((data / "ranker.json").read_text("utf-8"))
     assert [name for name, *_ in document["columns"]] == [*features.NAMES, *READ]
-    assert (data / ENCODER).stat().st_size + (data / "ranker.json").stat().st_size < 30_000_000
+    assert sum((data / name).stat().st_size for name in (ENCODER, VOCABULARY, "ranker.json")) <= 30_000_000
     document["encoder_sha256"] = "0" * 64
     path = tmp_path / "ranker.json"
     path.write_text(json.dumps(document), "utf-8")

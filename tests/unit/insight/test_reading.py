@@ -8,13 +8,23 @@ import pytest
 from tokenizers import BertWordPieceTokenizer
 
 from pipeline.errors import ConfigError
-from pipeline.insight.rank import ENCODER
-from pipeline.insight.reading import BEFORE, MAX_TOKENS, VALUES, EncoderReader, batch_of, pair
+from pipeline.insight.rank import ENCODER, VOCABULARY
+from pipeline.insight.reading import (
+    AHEAD,
+    BEFORE,
+    BUCKETS,
+    MAX_TOKENS,
+    VALUES,
+    EncoderReader,
+    buckets,
+    pair,
+    tokens_of,
+)
 from pipeline.records import Passage, Sentence, Transcript
 from pipeline.resources import PACKAGE, resource
 
 MODEL = PACKAGE / "data" / ENCODER
-VOCABULARY = resource("minilm-vocab.txt")
+WORDS = resource(VOCABULARY)
 TEXTS = (
     "Welcome to the show, thanks for being here.",
     "Most teams measure the length of a queue, but the age of its oldest job is what a customer feels.",
@@ -34,12 +44,12 @@ def talk(*texts: str) -> Transcript:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> BertWordPieceTokenizer:
-    return BertWordPieceTokenizer(str(VOCABULARY), lowercase=True)
+    return BertWordPieceTokenizer(str(WORDS), lowercase=True)
 
 
 @pytest.fixture(scope="module")
 def reader() -> EncoderReader:
-    return EncoderReader(MODEL, hashlib.sha256(MODEL.read_bytes()).hexdigest(), VOCABULARY, threads=1)
+    return EncoderReader(MODEL, hashlib.sha256(MODEL.read_bytes()).hexdigest(), WORDS, threads=1)
 
 
 def test_each_span_gets_its_values_whatever_stands_beside_it(reader: EncoderReader) -> None:
@@ -48,8 +58,7 @@ def test_each_span_gets_its_values_whatever_stands_beside_it(reader: EncoderRead
     together = reader.read(spans, transcript)
     assert together.shape == (3, VALUES)
     alone = np.vstack([reader.read([span], transcript) for span in spans])
-    # int8 scales are those of a batch, so that neighbours move a value a little.
-    assert np.abs(together - alone).max() < 0.15
+    assert np.array_equal(together, alone)
     assert together[0, 0] == max(together[:, 0])
 
 
@@ -67,7 +76,7 @@ def test_the_words_before_count(reader: EncoderReader) -> None:
 def test_a_passage_without_end_is_read_to_the_limit(reader: EncoderReader, tokenizer: BertWordPieceTokenizer) -> None:
     transcript = talk(TEXTS[0], "queue " * 5000)
     before, inside = pair(Passage(1, 1), transcript, tokenizer)
-    assert len(before) + len(inside) + 3 == MAX_TOKENS
+    assert len(before) + len(inside) == MAX_TOKENS
     assert np.isfinite(reader.read([Passage(1, 1)], transcript)).all()
 
 
@@ -85,15 +94,34 @@ def test_what_comes_before_is_whole_words_of_at_most_160_characters(tokenizer: B
     assert pair(Passage(0, 0), transcript, tokenizer)[0] == []
 
 
-def test_kinds_mark_the_passage_and_its_end() -> None:
-    ids, mask, kind = batch_of([([7, 8], [9]), ([], [5, 6])])
-    assert ids.tolist() == [[101, 7, 8, 102, 9, 102], [101, 102, 5, 6, 102, 0]]
-    assert mask.tolist() == [[1] * 6, [1, 1, 1, 1, 1, 0]]
-    assert kind.tolist() == [[0, 0, 0, 0, 1, 1], [0, 0, 1, 1, 1, 0]]
+def test_marks_stand_around_both_and_kinds_mark_the_passage_and_its_end() -> None:
+    assert tokens_of(([7, 8], [9])) == ([0, 11, 12, 2, 2, 13, 2], [0, 0, 0, 0, 0, 1, 1])
+    assert tokens_of(([], [5, 6])) == ([0, 2, 2, 9, 10, 2], [0, 0, 0, 1, 1, 1])
+
+
+def test_a_word_that_is_too_rare_is_read_in_pieces(tokenizer: BertWordPieceTokenizer) -> None:
+    whole = BertWordPieceTokenizer(str(resource("minilm-vocab.txt")), lowercase=True)
+    word = "contemporaries"
+    assert len(whole.encode(word, add_special_tokens=False).ids) == 1
+    pieces = tokenizer.encode(word, add_special_tokens=False).tokens
+    assert len(pieces) > 1
+    assert "".join(pieces).replace("##", "") == word
+    usual = "the age of its oldest job is what a customer feels"
+    assert tokenizer.encode(usual).tokens == whole.encode(usual).tokens
+
+
+def test_near_distances_are_told_apart_one_by_one_and_far_ones_not() -> None:
+    found = buckets(MAX_TOKENS + AHEAD)
+    assert found[0, 0] == 0
+    assert [found[8 - n, 8] for n in range(1, 8)] == [16 + n for n in range(1, 8)]
+    assert [found[8, 8 - n] for n in range(1, 8)] == list(range(1, 8))
+    assert found[0, 128] == found[0, 200] == BUCKETS - 1
+    assert found[128, 0] == found[200, 0] == BUCKETS // 2 - 1
+    assert list(found[0]) == sorted(found[0, :1]) + sorted(found[0, 1:])
 
 
 def test_another_file_is_refused_and_a_missing_one_too(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not the one that belongs"):
-        EncoderReader(MODEL, "0" * 64, VOCABULARY)
+        EncoderReader(MODEL, "0" * 64, WORDS)
     with pytest.raises(ConfigError, match="cannot be read"):
-        EncoderReader(tmp_path / "none.onnx", "0" * 64, VOCABULARY)
+        EncoderReader(tmp_path / "none.onnx.z", "0" * 64, WORDS)

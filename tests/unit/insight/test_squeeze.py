@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.squeeze import Matrix, coded, lost, made_up_for, nearest, steps_of
+from bench.squeeze import Matrix, coded, lost, made_up_for, nearest, steps_of, towards
 
 Layer = tuple[Matrix, Matrix]
 
@@ -54,3 +54,27 @@ def test_columns_come_back_in_their_places(layer: Layer) -> None:
 def test_a_coded_byte_takes_as_little_as_it_says() -> None:
     assert coded(np.zeros(80_000, np.int8)) < 80_000 / 7
     assert coded(np.random.default_rng(0).integers(-127, 128, 80_000)) > 75_000
+
+
+def test_what_was_lost_below_is_made_up_for() -> None:
+    """A layer is given inputs with errors that have to do with them, and adds to something that is off as well."""
+    rng = np.random.default_rng(3)
+    whole = (rng.normal(size=(4000, 12)) @ rng.normal(size=(12, 40)) + 0.3 * rng.normal(size=(4000, 40))).astype(
+        np.float32
+    )
+    ours = (0.8 * whole + 0.1 * rng.normal(size=whole.shape)).astype(np.float32)
+    off = whole[:, :16] - ours[:, :16]
+    weight = rng.normal(size=(16, 40)).astype(np.float32)
+    moment, cross, beside = ((a.T @ ours / len(ours)).astype(np.float32) for a in (ours, whole, off))
+    wanted = whole @ weight.T + off
+
+    def error(matrix: Matrix) -> float:
+        return float(((ours @ matrix.T - wanted) ** 2).mean() / (wanted**2).mean())
+
+    assert error(towards(weight, moment, cross, beside)) < 0.6 * error(towards(weight, moment, cross))
+    assert error(towards(weight, moment, cross)) < 0.3 * error(weight)
+
+
+def test_the_same_inputs_leave_a_matrix_as_it_is(layer: Layer) -> None:
+    weight, moment = layer
+    assert np.allclose(towards(weight, moment, moment), weight, atol=1e-3)

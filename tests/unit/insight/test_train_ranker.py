@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from bench.train_ranker import ALL, READ_COLUMNS, SHIPPED, Graded, calibrate, document, fit, ndcg, precision
+from bench.train_ranker import (
+    ALL,
+    READ_COLUMNS,
+    SCREENED,
+    SHIPPED,
+    Graded,
+    Screen,
+    calibrate,
+    document,
+    fit,
+    ndcg,
+    precision,
+    shipped,
+    vocabulary_of,
+)
 from pipeline.insight import features
 from pipeline.insight.rank import READ
 from pipeline.records import Transcript
@@ -39,8 +55,9 @@ def test_the_regression_finds_what_the_encoder_knows_and_holds_on_other_episodes
 
 
 def test_the_same_episodes_give_the_same_file() -> None:
+    some = [graded(1), graded(2)]
     first, second = (
-        document(fit([graded(1), graded(2)], ALL), (1.0, -2.0), "an embedder", "0" * 64, 2) for _ in range(2)
+        document(fit(some, ALL), Screen.of(some), (1.0, -2.0), "an embedder", "0" * 64, 2) for _ in range(2)
     )
     assert first == second
     assert [name for name, *_ in first["columns"]] == [*features.NAMES, *READ]
@@ -53,3 +70,40 @@ def test_calibrated_scores_are_shares_of_hits() -> None:
     slope, offset = calibrate(values, hits)
     assert slope == pytest.approx(1.5, abs=0.1)
     assert offset == pytest.approx(-2, abs=0.1)
+
+
+def told_by_hand(seed: int) -> Graded:
+    """Grades that the first hand feature tells, with noise, and the encoder's values too."""
+    found = graded(seed)
+    grades = np.clip(np.round(2 + found.columns[:, 0]), 0, 4)
+    columns = found.columns.copy()
+    columns[:, READ_COLUMNS.start] = grades + np.random.default_rng(seed).normal(size=len(grades))
+    return replace(found, grades=grades, columns=columns)
+
+
+def test_what_hand_features_put_lowest_is_not_read() -> None:
+    some = [told_by_hand(seed) for seed in range(20)]
+    screen = Screen.of(some)
+    read = np.vstack([e.columns[:, READ_COLUMNS] for e in some])
+    screened = np.vstack([screen(e).columns[:, READ_COLUMNS] for e in some])
+    left = (screened == screen.unread).all(axis=1)
+    assert left.mean() == pytest.approx(SCREENED, abs=0.01)
+    assert np.array_equal(screened[~left], read[~left])
+    grades = np.concatenate([e.grades for e in some])
+    assert grades[left].max() < grades[~left].mean()
+    assert screen.unread == pytest.approx(read[left].mean(axis=0))
+
+
+def test_an_episode_is_not_judged_by_what_was_learnt_from_it() -> None:
+    some = [told_by_hand(seed) for seed in range(12)]
+    folds = [i % 3 for i in range(12)]
+    spoilt = [replace(e, grades=np.roll(e.grades, 7)) if f == 0 else e for e, f in zip(some, folds, strict=True)]
+    for i in (0, 3, 6, 9):
+        assert np.array_equal(shipped(some, folds)[i], shipped(spoilt, folds)[i])
+    assert not np.array_equal(shipped(some, folds)[1], shipped(spoilt, folds)[1])
+
+
+def test_kept_words_are_the_frequent_ones_and_those_that_were_seen() -> None:
+    words = ["[PAD]", "[unused0]", *(f"word{i}" for i in range(8100))]
+    episode = replace(graded(0), pairs=[([3, 8050], [8060]), ([], [4])])
+    assert vocabulary_of([episode], words) == [0, *range(2, 8000), 8050, 8060]
