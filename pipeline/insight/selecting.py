@@ -55,11 +55,17 @@ _ADDRESSED = re.compile(
     re.IGNORECASE,
 )
 """Said to the other one in the room."""
+_POINTING = re.compile(
+    r"\b(?:about|by|for|from|in|like|of|on|than|to|with|without) (?:that|those|these|both)\b(?! who)|\bthat that|"
+    r"\b(?:calls?|did|do|does|gets?|gave|gives?|keeps?|makes?|puts?|takes?) that\b|\bin there\b",
+    re.IGNORECASE,
+)
+"""What points to something that the words before it do not name: "without that", "give that up"."""
 _LOUD = re.compile(r"<\s*[a-z/!]|\]\(|\b[a-z][a-z0-9+.-]*://|\b(?:javascript|mailto|data):\S|\bwww\.|\S@\S+\.\w", re.I)
 """Markup, a link or an address: nobody says it, and no mail carries it."""
 _CUT_OFF = ("-", "—", "–", ",", ":")
 _OPEN_ENDS = ("...", "…", "-", "—", ",", ";", ":")
-_MENDED = 0.8
+_MENDED = 0.5
 """What a start costs that only has to be read past: "So", "And" before a whole sentence."""
 _FRAGMENT = 3
 """A first or last sentence of so few words ("Not once.", "A shelf.") belongs to what was said before."""
@@ -87,7 +93,7 @@ _STANDS_FOR = frozenset(
         "those",
     )
 )
-_DANGLING = 0.55
+_DANGLING = 0.45
 """What a start costs that points to something before it: "It", "That's why", "Yeah"."""
 
 
@@ -190,7 +196,7 @@ def standing(span: Passage, transcript: Transcript) -> float:
     factor *= 0.35 ** len(_CLOCK.findall(text))
     factor *= 0.75 ** len(_ADDRESSED.findall(text))
     # Half of what somebody is quoted with.
-    factor *= 0.75 if _half_quoted(text) else 1.0
+    factor *= 0.6 if _half_quoted(text) else 1.0
     if _LOUD.search(text) or any(to_a_machine(sentence.text) for sentence in inside):
         return 0.0
     size = words(text)
@@ -219,7 +225,8 @@ def _start(sentence: Sentence) -> float:
     if first in CONNECTIVES:
         after = lead(rest)
         return _DANGLING if after in PRONOUNS or after in ANSWERS or after in CONNECTIVES else _MENDED
-    return _VAGUELY if _points_back(text) or bare_number(" ".join(text.split()[:_EARLY])) else 1.0
+    early = " ".join(text.split()[:_EARLY])
+    return _VAGUELY if _points_back(text) or _POINTING.search(early) or bare_number(early) else 1.0
 
 
 def _points_back(text: str) -> bool:

@@ -161,6 +161,32 @@ def test_an_excerpt_that_points_backwards_stands_less_well() -> None:
     assert worth["Honestly"] > worth["So"] > worth["That's why"] >= worth["Yeah, and"] > worth["and"]
 
 
+def test_a_that_which_nothing_before_it_names_stands_less_well_and_a_named_one_does_not() -> None:
+    rest = (
+        "people at a company of any size stop looking at their dashboards and wait for a customer to call them first."
+    )
+
+    def worth(start: str) -> float:
+        said = (line(0, "Hm."), line(1, f"{start} {rest}"))
+        return standing(Passage(1, 1), Transcript("en", 9.0, said, "whisper"))
+
+    plain = worth("Honestly")
+    for start in (
+        "Without that alert",
+        "In both cases",
+        "We gave that up, and",
+        "I think that that is why",
+        "In there",
+    ):
+        assert worth(start) < plain, start
+    for start in (
+        "We learn from those who say that",
+        "The rule that we follow is why",
+        "What Tauri has going for it is that",
+    ):
+        assert worth(start) == plain, start
+
+
 def test_excerpts_are_whole_sentences_of_25_to_70_words_around_their_passage() -> None:
     transcript = Transcript("en", 60.0, tuple(line(i, "word " * 14 + "end.") for i in range(8)), "whisper")
     spans = [(p.first, p.last) for p in possible(Passage(3, 5), transcript)]
