@@ -120,10 +120,12 @@ async def _revive(app: App, job: Job) -> None:
         try:
             await app.job_manager.retry_job(job)
         except exceptions.UniqueViolation:
-            pass  # another job for it waits already, so this one can end
+            # Another job for it waits already and is its next start; that is no failure for anybody to look at.
+            await app.job_manager.finish_job(job, status=Status.ABORTED, delete_job=False)
+            log.warning("job %s (%s) of a worker that died: another one that waits goes on", job.id, job.call_string)
         else:
             log.warning("job %s (%s) of a worker that died runs again", job.id, job.call_string)
-            return
+        return
     await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=False)
 
 
@@ -133,7 +135,7 @@ def prune(db: Database, *, hours: int = 7 * 24) -> None:
     async def run() -> None:
         app = App(connector=PsycopgConnector(conninfo=db.conninfo, min_size=1, max_size=2))
         async with app.open_async():
-            await app.job_manager.delete_old_jobs(nb_hours=hours)
+            await app.job_manager.delete_old_jobs(nb_hours=hours, include_aborted=True)
 
     asyncio.run(run())
 

@@ -40,7 +40,7 @@ def silent(conn: Connection, stale_s: float) -> int:
 def begun_again(conn: Connection, hours: int) -> int:
     """Jobs of the last hours that were taken from a worker that died, or that the database's own trouble broke."""
     query = (
-        "SELECT count(*) FROM procrastinate_events WHERE type = 'deferred_for_retry' "
+        "SELECT count(*) FROM procrastinate_events WHERE type IN ('deferred_for_retry', 'aborted') "
         "AND at > now() - make_interval(hours => :h)"
     )
     return int(conn.execute(text(query), {"h": hours}).scalar_one())

@@ -49,7 +49,8 @@ def kills(a: Arena, names: tuple[str, ...], times: int, most_s: float) -> str:
     a.wait(in_hand, 120, "something in hand")
     for name in WORKERS:
         a.kill(name)
-    again = "SELECT 1 FROM procrastinate_events WHERE type = 'deferred_for_retry' LIMIT 1"
+    # Either the job itself, or another one for the same episode that waited already.
+    again = "SELECT 1 FROM procrastinate_events WHERE type IN ('deferred_for_retry', 'aborted') LIMIT 1"
     a.wait(lambda: a.ask(again), 120, "what was in hand is begun again")
     said = a.doctor()["processes"]
     assert "begun again" in said

@@ -21,7 +21,7 @@ from pipeline.engine.queue import QueueEngine
 from pipeline.engine.step import Done, Stage
 from pipeline.engine.ticks import keep
 from pipeline.errors import TransientError
-from pipeline.store import episodes
+from pipeline.store import episodes, health
 from pipeline.store.database import Database
 from tests.fakes import crew
 from tests.fakes.rows import add_episode
@@ -184,6 +184,26 @@ def test_a_killed_worker_loses_nothing(pg: Database, tmp_path: Path, monkeypatch
     assert queue.rescue(pg) > 0
     QueueEngine(pg, SystemClock(), crew.stages(pg, trace, 0)).run(until_idle=True)
     assert counts(pg) == {"done": 12}
+
+
+def test_a_killed_job_whose_twin_waits_is_no_failure_and_counts_as_begun_again(
+    pg: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "STALE_S", 1.0)
+    add(pg, 4)
+    trace = tmp_path / "trace"
+    with worker(pg, trace, 5) as first:
+        wait_for(lambda: trace.exists() and bool(trace.read_text()))
+        first.kill()
+        first.wait()
+    queue.resume(pg)  # as a clock does when it starts
+    time.sleep(1.1)
+    assert queue.rescue(pg) > 0
+    assert jobs(pg, "status = 'failed'") == [] and jobs(pg, "status = 'aborted'") != []
+    with pg.begin() as conn:
+        assert health.begun_again(conn, 1) > 0
+    QueueEngine(pg, SystemClock(), crew.stages(pg, trace, 0)).run(until_idle=True)
+    assert counts(pg) == {"done": 4}
 
 
 def test_what_kills_its_worker_ends_as_failed(pg: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
