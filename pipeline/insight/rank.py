@@ -47,7 +47,9 @@ class Ranker:
     screen: Row
     """Weights of the hand features alone, 0 for READ."""
     least: float
-    """A passage below this by the screen's weights is not read: few of those are insights, and they are the half."""
+    """A passage below this by the screen's weights is not read: a quarter of them is, with few insights in it."""
+    sure: float
+    """From `least` up to this, what the encoder says counts more and more: no passage leaps at a border."""
     unread: Row
     """What the encoder says on average of such passages, one entry a READ column."""
     reader: Reader
@@ -73,6 +75,7 @@ class Ranker:
                 float(document["offset"]),
                 screen,
                 float(document["least"]),
+                float(document["sure"]),
                 np.array(document["unread"], dtype=np.float64),
                 EncoderReader(PACKAGE / "data" / ENCODER, document["encoder_sha256"], resource(VOCABULARY)),
             )
@@ -103,8 +106,11 @@ class Ranker:
         counted = features.matrix(passages, transcript)
         columns = np.hstack([counted, np.tile(self.unread, (len(passages), 1))])
         # An unknown feature counts as an average one.
-        worth_it = np.flatnonzero(np.nan_to_num(columns - self.centre, nan=0.0) @ self.screen >= self.least)
-        columns[worth_it, counted.shape[1] :] = self.reader.read([passages[int(i)] for i in worth_it], transcript)
+        screened = np.nan_to_num(columns - self.centre, nan=0.0) @ self.screen
+        trust = np.clip((screened - self.least) / (self.sure - self.least), 0.0, 1.0)
+        worth_it = np.flatnonzero(trust)
+        found = self.reader.read([passages[int(i)] for i in worth_it], transcript)
+        columns[worth_it, counted.shape[1] :] += trust[worth_it, None] * (found - self.unread)
         value = np.nan_to_num(columns - self.centre, nan=0.0) @ self.weight + self.intercept
         # Text far from talk (a table read out, another language) can lie far outside of what was graded.
         chance = 1.0 / (1.0 + np.exp(-np.clip(self.slope * value + self.offset, -30.0, 30.0)))

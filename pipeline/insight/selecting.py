@@ -35,6 +35,8 @@ REACH = 2
 TRIED = 3 * MOST
 READ = 6
 """Excerpts of a passage that the ranker reads again."""
+LONGEST = 45
+"""Letters of a word; what is longer was not said."""
 NO_TITLE, GOOD_TITLE = 1.0, 4.5
 """What `claim` gives a title that claims nothing, and one that reads like a claim."""
 ALIKE = 0.72
@@ -197,7 +199,11 @@ def standing(span: Passage, transcript: Transcript) -> float:
     factor *= 0.75 ** len(_ADDRESSED.findall(text))
     # Half of what somebody is quoted with.
     factor *= 0.6 if _half_quoted(text) else 1.0
-    if _LOUD.search(text) or any(to_a_machine(sentence.text) for sentence in inside):
+    if (
+        _LOUD.search(text)
+        or max(map(len, text.split())) > LONGEST
+        or any(to_a_machine(sentence.text) for sentence in inside)
+    ):
         return 0.0
     size = words(text)
     return factor * (1.0 if size >= 35 else 0.9)

@@ -168,7 +168,7 @@ def test_the_selecting_writer_is_not_swayed(name: str, attack: str) -> None:
         """What is not said right beside the attack: a neighbour's window may be cut elsewhere."""
         return [i for i in of.insights if i.last < place - 4 or i.first > place + 4]
 
-    assert len(aside(calm)) >= 3
+    assert len(aside(calm)) >= 2
     assert [(i.title, i.text, i.quote) for i in aside(found)] == [(i.title, i.text, i.quote) for i in aside(calm)]
     assert [i.score for i in aside(found)] == pytest.approx([i.score for i in aside(calm)], abs=0.03)
     assert not any(LOUD.search(f"{i.title} {i.text} {i.quote}") for i in found.insights)

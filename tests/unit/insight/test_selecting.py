@@ -187,6 +187,15 @@ def test_a_that_which_nothing_before_it_names_stands_less_well_and_a_named_one_d
         assert worth(start) == plain, start
 
 
+def test_a_word_that_nobody_can_say_is_no_excerpt() -> None:
+    rest = (
+        "people at a company of any size stop looking at their dashboards and wait for a customer to call them first."
+    )
+    for word, stands in (("a" * 5000, False), ("Donaudampfschifffahrtsgesellschaftskapitän", True)):
+        said = Transcript("en", 9.0, (line(0, f"{word} {rest}"),), "whisper")
+        assert (standing(Passage(0, 0), said) > 0) is stands
+
+
 def test_excerpts_are_whole_sentences_of_25_to_70_words_around_their_passage() -> None:
     transcript = Transcript("en", 60.0, tuple(line(i, "word " * 14 + "end.") for i in range(8)), "whisper")
     spans = [(p.first, p.last) for p in possible(Passage(3, 5), transcript)]

@@ -81,17 +81,25 @@ def told_by_hand(seed: int) -> Graded:
     return replace(found, grades=grades, columns=columns)
 
 
-def test_what_hand_features_put_lowest_is_not_read() -> None:
+def test_what_hand_features_put_lowest_is_not_read_and_nothing_leaps_at_the_border() -> None:
     some = [told_by_hand(seed) for seed in range(20)]
     screen = Screen.of(some)
-    read = np.vstack([e.columns[:, READ_COLUMNS] for e in some])
+    rows = np.vstack([e.columns for e in some])
+    read = rows[:, READ_COLUMNS]
     screened = np.vstack([screen(e).columns[:, READ_COLUMNS] for e in some])
+    hand = screen.model(rows)
+    least, sure = SCREENED
     left = (screened == screen.unread).all(axis=1)
-    assert left.mean() == pytest.approx(SCREENED, abs=0.01)
-    assert np.array_equal(screened[~left], read[~left])
+    assert left.mean() == pytest.approx(least, abs=0.01)
+    whole = np.isclose(screened, read).all(axis=1)
+    assert whole.mean() == pytest.approx(1 - sure, abs=0.01)
     grades = np.concatenate([e.grades for e in some])
-    assert grades[left].max() < grades[~left].mean()
+    assert grades[left].max() < grades[whole].mean()
     assert screen.unread == pytest.approx(read[left].mean(axis=0))
+    # Just above the border the encoder's word weighs as little as the distance from it.
+    share = np.abs(screened - screen.unread) / np.abs(read - screen.unread)
+    above = (hand > screen.least) & (hand < screen.sure)
+    assert share[above, 0] == pytest.approx((hand[above] - screen.least) / (screen.sure - screen.least), abs=1e-6)
 
 
 def test_an_episode_is_not_judged_by_what_was_learnt_from_it() -> None:
