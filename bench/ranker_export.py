@@ -1,4 +1,4 @@
-"""Writes the squeezed encoder as an ONNX graph whose weights stay int8, packed for shipping.
+"""Writes the squeezed encoder as an ONNX graph whose weights stay int8.
 
 Each token's activations have a scale of their own. With one for all tokens, as onnxruntime's own quantization does it,
 the few numbers far from the rest that a transformer has leave the rest of them too few steps.
@@ -6,7 +6,6 @@ the few numbers far from the rest that a transformer has leave the rest of them 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -82,12 +81,6 @@ def graph_of(net: Values, layers: int) -> Any:
     )
     onnx.checker.check_model(model)
     return model
-
-
-def packed(model: Any) -> bytes:
-    """The model's bytes in a Huffman code: its weights are small whole numbers, most of them near 0."""
-    code = zlib.compressobj(9, zlib.DEFLATED, 15, 9, zlib.Z_HUFFMAN_ONLY)
-    return code.compress(model.SerializeToString()) + code.flush()
 
 
 def _layer(g: Graph, net: Values, name: str, x: str, bias: str) -> str:

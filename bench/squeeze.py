@@ -8,7 +8,6 @@ arXiv:2210.17323). Levels are not bounded to a number of bits: most are near zer
 from __future__ import annotations
 
 import zlib
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +77,7 @@ def lost(weight: Matrix, found: Matrix, moment: Matrix) -> float:
     return float(((error @ moment) * error).sum() / ((weight @ moment) * weight).sum())
 
 
-def coded(levels: NDArray[Any]) -> int:
-    """Bytes of int8 levels in a Huffman code of their own, as zlib writes it."""
+def coded(raw: bytes) -> bytes:
+    """Bytes in a Huffman code, as zlib writes and reads it: small whole numbers, most of them near 0, take few bits."""
     code = zlib.compressobj(9, zlib.DEFLATED, 15, 9, zlib.Z_HUFFMAN_ONLY)
-    return len(code.compress(np.ascontiguousarray(levels, dtype=np.int8).tobytes())) + len(code.flush())
+    return code.compress(raw) + code.flush()

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer
 
+from bench.squeeze import coded
 from pipeline import weights
 from pipeline.insight import features
 from pipeline.insight.embed import Embedder, MiniLmEmbedder, Vectors
@@ -181,7 +182,7 @@ class Tuner:
             net = self._squeeze.squeezed(self._encoder.average(parts), rows, own)
             graph = ranker_export.graph_of(self._squeeze.arrays(net), self._encoder.LAYERS)
             work = target.with_suffix(".part")
-            work.write_bytes(ranker_export.packed(graph))
+            work.write_bytes(coded(graph.SerializeToString()))
             work.replace(target)
         return target, vocabulary
 
