@@ -104,6 +104,8 @@ _EMPTY = re.compile(
 _CONDITION = re.compile(r"^(?:\w+ )?(?:if|unless|when|until|without|once|while|even|whether)\b", re.IGNORECASE)
 _DENIAL = re.compile(r"\b(?:not|never|no|nobody|if|whether|unless|hardly)$|n['’]t$", re.IGNORECASE)
 _ENDED = re.compile(r"(?:\.\.\.|[a-z]{2}[.!?])[\"”’]?$")
+_QUOTED = re.compile(r"[.!?][\"”]$")
+"""The end of a quotation is the end of a sentence, even where no segment ends."""
 _BRACKETS = re.compile(r"\\?[\[(][^\])]{0,60}[\])]")
 _DASH = re.compile(r"\s+[-–—]+\s+|--|[—–](?=\s)|(?<=\s)[—–]")
 
@@ -160,6 +162,8 @@ def _candidates(sentence: str) -> list[_Candidate]:
     for start, start_cost in _starts(words):
         rest = _LEADS.sub("", " ".join(words[start:])).split()
         for end in range(2, min(MAX_WORDS, len(rest)) + 1):
+            if _QUOTED.search(rest[end - 2]):
+                break
             closed = end == len(rest) or rest[end - 1][-1] in ",;:.…"
             if not closed and (end < MIN_WORDS or rest[end].lower() not in _CUTS):
                 continue

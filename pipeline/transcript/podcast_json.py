@@ -5,6 +5,7 @@ https://github.com/Podcastindex-org/podcast-namespace/blob/main/transcripts/tran
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from typing import Any
@@ -17,6 +18,7 @@ def read_podcast_json(text: str) -> tuple[Segment, ...]:
     """Segments in document order, one for each entry of `segments`; words are entries too. Raises ParseError.
 
     An entry without `endTime` ends where the next begins. Entries keep their index: one without text stays, empty.
+    Some publishers escape the text as if it were HTML (`you&#39;re`): a reader is to see what was said.
     """
     try:
         document = json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse)
@@ -45,7 +47,7 @@ def _row(entry: Any, index: int) -> tuple[float, float | None, str, str | None]:
         raise ParseError(f"Segment {index} of the transcript has no body")
     speaker = entry.get("speaker")
     name = " ".join(speaker.split()) if isinstance(speaker, str) else ""
-    return start, _number(entry.get("endTime")), body, name or None
+    return start, _number(entry.get("endTime")), html.unescape(body), html.unescape(name) or None
 
 
 def _number(value: Any) -> float | None:

@@ -40,6 +40,10 @@ SAMPLES = Path(__file__).resolve().parents[3] / "samples"
             "Faces have a fingerprint that is hard to copy",
         ),
         (["If you make mistakes, the whole node crashes, obviously."], "If you make mistakes, the whole node crashes"),
+        (
+            ["I don't want issues.\" As maintainers, we are so anxious when every new issue comes in."],
+            "We are so anxious when every new issue comes in",
+        ),
         (["Yes."], "Yes"),
         ([""], ""),
     ],

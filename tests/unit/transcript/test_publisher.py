@@ -120,6 +120,12 @@ def test_a_page_with_what_trips_readers_of_pages() -> None:
     ]
 
 
+def test_json_that_is_escaped_as_if_it_were_html() -> None:
+    entry = {"startTime": 0, "endTime": 2, "body": "you&#39;re &quot;in&quot; &amp;lt;b&gt;", "speaker": "A &amp; B"}
+    read = publisher.read(json.dumps({"segments": [entry]}).encode())
+    assert read == (Segment(0.0, 2.0, 'you\'re "in" &lt;b>', "A & B"),)
+
+
 def test_json_of_words_without_end_times() -> None:
     document = {"segments": [{"startTime": "1.5", "body": "One"}, {"startTime": 2, "endTime": 2.5, "body": "two"}]}
     assert publisher.read(json.dumps(document).encode()) == (Segment(1.5, 2.0, "One"), Segment(2.0, 2.5, "two"))
