@@ -47,7 +47,8 @@ _CLOCK = re.compile(r"\\?[\[(]\d{1,2}:\d\d(?::\d\d)?\.?\\?[\])]")
 _BACKWARD = re.compile(
     r"^(?:the (?:other|second|third|same|latter|next|last)|another|one of (?:them|those|these)|for example|"
     r"for instance|like i said|as i said|in that case|at that point|after that|same|both|such|not|"
-    r"my (?:answer|point)|first of all|second|secondly|thirdly|number (?:two|three)|(?:two|three|four),|now back|"
+    r"my (?:answer|point)|first of all|second|secondly|thirdly|number (?:two|three|four|five|six|seven|eight|nine|ten)|"
+    r"(?:two|three|four),|now back|"
     r"now, back|thank|thanks|welcome)\b",
     re.IGNORECASE,
 )
@@ -190,7 +191,7 @@ def standing(span: Passage, transcript: Transcript) -> float:
     # A question in the middle turns the talk, to another voice where none are known.
     factor *= 0.75 ** sum(sentence.text.rstrip().endswith("?") for sentence in inside[1:])
     factor *= 0.85 if inside[0].text.rstrip().endswith("?") else 1.0
-    factor *= 0.7 if words(inside[0].text) <= _FRAGMENT else 1.0
+    factor *= 0.5 if words(inside[0].text) <= _FRAGMENT else 1.0
     factor *= 0.85 if words(inside[-1].text) <= _FRAGMENT else 1.0
     text = " ".join(sentence.text for sentence in inside)
     factor *= 0.7 ** len(_BRACKETED.findall(text))
@@ -230,18 +231,24 @@ def _start(sentence: Sentence) -> float:
         return _DANGLING
     if first in CONNECTIVES:
         after = lead(rest)
-        return _DANGLING if after in PRONOUNS or after in ANSWERS or after in CONNECTIVES else _MENDED
+        return _DANGLING if after in PRONOUNS or after in ANSWERS or after in CONNECTIVES else _MENDED * _names(rest)
+    return _names(text)
+
+
+def _names(text: str) -> float:
+    """A factor for a start that speaks of what it does not name."""
     early = " ".join(text.split()[:_EARLY])
     return _VAGUELY if _points_back(text) or _POINTING.search(early) or bare_number(early) else 1.0
 
 
 def _points_back(text: str) -> bool:
-    """Whether "it", "them" or "those" comes before anything that it could stand for: "I think it's the same"."""
+    """Whether "it", "them" or "those" comes before anything that it could stand for: "I think it's the same",
+    "Basically, as they call"."""
     for word in text.split()[:_EARLY]:
         plain = lead(word)
         if plain in _STANDS_FOR:
             return True
-        if plain and plain not in STOP:
+        if plain and plain not in STOP and not word.endswith("ly,"):
             return False
     return False
 

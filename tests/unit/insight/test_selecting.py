@@ -177,8 +177,12 @@ def test_a_that_which_nothing_before_it_names_stands_less_well_and_a_named_one_d
         "We gave that up, and",
         "I think that that is why",
         "In there",
+        "Basically, as they told us",
+        "Number seven",
+        "Not really.",
     ):
         assert worth(start) < plain, start
+    assert worth("So as they told us") < worth("So as operators told us")
     for start in (
         "We learn from those who say that",
         "The rule that we follow is why",
