@@ -207,7 +207,7 @@ def _starts(words: Sequence[str]) -> list[tuple[int, float]]:
         if before[-1] in ";:…" or _ENDED.search(before):
             starts.append((i, 0.2))
         elif before[-1] == ",":
-            if conditional and word not in ("and", "but"):
+            if conditional:
                 continue
             starts.append((i, 0.2 if word in lexicon.JOINS else 0.4 if word in lexicon.SUBJECTS else 1.4))
         elif denied:
@@ -303,6 +303,8 @@ def _goes_on(raw: Sequence[str], plain: Sequence[str]) -> bool:
     comma = next((i for i, word in enumerate(raw) if word.endswith(",")), len(raw))
     if comma < len(raw):
         rest = plain[comma + 1 :]
+        if rest[:1] in (["and"], ["or"]):  # the condition goes on
+            return False
         return comma >= 2 and main_verb(rest) is not None and any(is_verb(plain, i) for i in range(1, comma + 1))
     # "What we need is time", "How you measure matters"
     verbs = [i for i in range(1, len(plain)) if is_verb(plain, i) and not is_verb(plain, i - 1)]

@@ -66,6 +66,15 @@ def test_a_title_keeps_the_condition_and_the_denial(sentence: str) -> None:
     assert title_of([sentence]) == sentence.rstrip(".")
 
 
+def test_what_goes_on_with_a_condition_is_no_claim() -> None:
+    unreal = "If I had done that, and then walked away with nothing - I think that would have been the real shame."
+    assert not title_of([unreal]).startswith(("Walked", "If"))
+    assert (
+        title_of([unreal, "Companies get sold by founders who are tired."])
+        == "Companies get sold by founders who are tired"
+    )
+
+
 def test_a_claim_is_worth_more_than_a_question_or_small_talk() -> None:
     good = claim(["Age tells you how late you are, and late is the only thing a customer can feel."])
     assert good > claim(["What do you think about that, Owen?"])
