@@ -66,11 +66,16 @@ def _vtt(sentences: Sequence[Sentence]) -> str:
 
 def _json(sentences: Sequence[Sentence]) -> str:
     segments = [
-        {"startTime": round(s.start, 3), "endTime": round(s.end, 3), "body": s.text}
-        | ({"speaker": s.speaker} if s.speaker else {})
+        {"startTime": round(s.start, 3), "endTime": round(s.end, 3), "body": _plain(s.text)}
+        | ({"speaker": _plain(s.speaker)} if s.speaker else {})
         for s in sentences
     ]
     return json.dumps({"version": "1.0.0", "segments": segments}, ensure_ascii=False, indent=1) + "\n"
+
+
+def _plain(text: str) -> str:
+    """The text as it stands, but where a reader that knows of publishers' entities would take a part for one."""
+    return text if html.unescape(text) == text else text.replace("&", "&amp;")
 
 
 def _clock(seconds: float, point: str) -> str:
