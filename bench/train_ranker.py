@@ -15,24 +15,36 @@ import argparse
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer
 
+from bench.ranker_figures import print_calibration, print_figures
+from bench.ranker_regression import (
+    INSIGHT,
+    READ_COLUMNS,
+    Graded,
+    Model,
+    Screen,
+    calibrate,
+    fit,
+    folds_of,
+    others,
+    shipped,
+    unseen,
+)
 from bench.squeeze import coded
 from pipeline import weights
 from pipeline.insight import features
 from pipeline.insight.embed import Embedder, MiniLmEmbedder, Vectors
 from pipeline.insight.passage import passages
 from pipeline.insight.rank import ENCODER, READ, VOCABULARY
-from pipeline.insight.reading import VALUES, EncoderReader, Pair, pair
+from pipeline.insight.reading import VALUES, EncoderReader, pair
 from pipeline.records import Passage, Sentence, Transcript
 from pipeline.resources import PACKAGE, resource
 
@@ -40,62 +52,8 @@ VERSION = "encoder-2"
 COMMON = 8_000
 """Tokens of the vocabulary, which begins with the frequent ones, that are kept in any case; of the others those which
 the episodes have: half of the room. Rarer words are read in pieces."""
-FOLDS = 3
-"""Each trains an encoder."""
-READ_SHARE = 2.0
-"""What each of the encoder's values is worth in hand features."""
-PENALTY = 3000.0
-"""0.44 to 0.45 nDCG@5 anywhere from 300 to 3000."""
-EMBEDDING_SHARE = 0.5
-"""Standardised embedding columns are worth half a hand feature: 384 of them would drown 42."""
-SCREENED = (0.25, 0.4)
-"""Shares of the passages that hand features alone put lowest: the first is not read, which saves a quarter of the time
-and of the insights 3 %; from there up to the second what the encoder says counts more and more, so that a passage near
-the border does not leap when something elsewhere in the episode changes."""
-INSIGHT = 3
+PINS = ("encoder_sha256", "vocabulary_sha256")
 KEPT = Path(tempfile.gettempdir()) / "podsift-ranker"
-HAND = slice(0, len(features.NAMES))
-READ_COLUMNS = slice(HAND.stop, HAND.stop + len(READ))
-SHIPPED = slice(0, READ_COLUMNS.stop)
-MEANING = slice(READ_COLUMNS.stop, None)
-"""The embedding: for rankers to compare with; what is shipped does not use it."""
-TOP = 5
-SPEAKER_COLUMNS = [features.NAMES.index(name) for name in ("voices", "speaker_share", "speaker_runs_on")]
-
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Graded:
-    """One graded episode: `grades` 0..4 and a row of regression inputs for each of its passages.
-
-    The READ columns of `columns` are unknown (NaN) until an encoder that did not see the episode has read it.
-    """
-
-    name: str
-    grades: Array
-    columns: Array
-    cut: Sequence[Passage]
-    transcript: Transcript
-    pairs: Sequence[Pair]
-    """In tokens of the whole vocabulary; what ships has a part of it."""
-
-    @property
-    def show(self) -> str:
-        return self.name.rsplit("-", 1)[0]
-
-
-@dataclass(frozen=True)
-class Model:
-    """A fitted ridge regression on standardised columns; a missing value counts as the average."""
-
-    centre: Array
-    weight: Array
-    intercept: float
-
-    def __call__(self, columns: Array) -> Array:
-        values: Array = np.nan_to_num(columns - self.centre) @ self.weight + self.intercept
-        return values
 
 
 def read_transcript(path: Path) -> Transcript:
@@ -212,7 +170,7 @@ def read_unseen(episodes: Sequence[Graded], folds: Sequence[int], tuner: Tuner) 
         if not kept.exists():
             print(f"reading the {len(left)} episodes left out", flush=True)
             # By the same code that reads in the product.
-            reader = EncoderReader(encoder, hashlib.sha256(encoder.read_bytes()).hexdigest(), vocabulary)
+            reader = EncoderReader(encoder, sha256_of(encoder), vocabulary, sha256_of(vocabulary))
             np.save(kept, np.vstack([reader.read(episodes[i].cut, episodes[i].transcript) for i in left]))
         parts = np.split(np.load(kept), np.cumsum([len(episodes[i].grades) for i in left])[:-1])
         for i, part in zip(left, parts, strict=True):
@@ -222,168 +180,18 @@ def read_unseen(episodes: Sequence[Graded], folds: Sequence[int], tuner: Tuner) 
     return found
 
 
-def others(folds: Sequence[int], fold: int) -> list[int]:
-    """Episodes of the other folds."""
-    return [i for i, f in enumerate(folds) if f != fold]
-
-
-def unseen(folds: Sequence[int], fold: int) -> list[int]:
-    """Episodes of the fold."""
-    return [i for i, f in enumerate(folds) if f == fold]
-
-
-def folds_of(count: int) -> list[int]:
-    """The fold of each of `count` episodes."""
-    order = np.random.default_rng(0).permutation(count)
-    return [int(f) for f in np.argsort(order) % FOLDS]
-
-
-Columns = Sequence[slice]
-ALL: Columns = (SHIPPED,)
-
-
-def fit(episodes: Sequence[Graded], columns: Columns = ALL) -> Model:
-    """Ridge on gain (2^grade - 1) over some of the columns; the rest get weight 0."""
-    rows = np.nan_to_num(np.vstack([e.columns for e in episodes]))
-    gain = np.concatenate([2.0**e.grades - 1 for e in episodes])
-    centre, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-9
-    worth = 1 / spread
-    worth[READ_COLUMNS] *= READ_SHARE
-    worth[MEANING] *= EMBEDDING_SHARE
-    chosen = np.zeros(rows.shape[1])
-    for some in columns:
-        chosen[some] = worth[some]
-    standard = (rows - centre) * chosen
-    inner = np.linalg.solve(
-        standard.T @ standard + PENALTY * np.eye(standard.shape[1]), standard.T @ (gain - gain.mean())
-    )
-    return Model(centre, inner * chosen, float(gain.mean()))
-
-
-@dataclass(frozen=True)
-class Screen:
-    """Which passages are not read, by hand features alone, and what is assumed that the encoder would say of them."""
-
-    model: Model
-    least: float
-    sure: float
-    unread: Array
-
-    @classmethod
-    def of(cls, episodes: Sequence[Graded]) -> Screen:
-        """From episodes whose passages all were read."""
-        rows = np.vstack([e.columns for e in episodes])
-        model = fit(episodes, (HAND,))
-        values = model(rows)
-        least, sure = (float(q) for q in np.quantile(values, SCREENED))
-        return cls(model, least, sure, rows[values < least, READ_COLUMNS].mean(axis=0))
-
-    def __call__(self, episode: Graded) -> Graded:
-        """The episode as it is when the screened passages are not read."""
-        columns = episode.columns.copy()
-        trust = np.clip((self.model(columns) - self.least) / (self.sure - self.least), 0, 1)[:, None]
-        columns[:, READ_COLUMNS] = self.unread + trust * (columns[:, READ_COLUMNS] - self.unread)
-        return replace(episode, columns=columns)
-
-
-def ndcg(grades: Array, scores: Array) -> float:
-    """nDCG of the five best by `scores`, gain 2^grade - 1."""
-    gain = 2.0**grades - 1
-    discount = 1 / np.log2(np.arange(2, TOP + 2))
-    best = np.sort(gain)[::-1][:TOP] @ discount
-    return float(gain[np.argsort(-scores, kind="stable")[:TOP]] @ discount / best)
-
-
-def precision(grades: Array, scores: Array) -> float:
-    """Share of grade 3 or 4 among the five best by `scores`."""
-    return float((grades[np.argsort(-scores, kind="stable")[:TOP]] >= INSIGHT).mean())
-
-
-def out_of_fold(episodes: Sequence[Graded], groups: Sequence[Any], columns: Columns) -> list[Array]:
-    """Each episode's values by a regression that saw no episode of its group."""
-    values: list[Array] = [np.zeros(0)] * len(episodes)
-    for group in sorted(set(groups)):
-        model = fit([e for e, g in zip(episodes, groups, strict=True) if g != group], columns)
-        for i, episode in enumerate(episodes):
-            if groups[i] == group:
-                values[i] = model(episode.columns)
-    return values
-
-
-def shipped(episodes: Sequence[Graded], groups: Sequence[Any], hidden: Sequence[int] = ()) -> list[Array]:
-    """As `out_of_fold`, of what ships: screened, and the regression on the rest."""
-    values: list[Array] = [np.zeros(0)] * len(episodes)
-    for group in sorted(set(groups)):
-        others_ = [e for e, g in zip(episodes, groups, strict=True) if g != group]
-        screen = Screen.of(others_)
-        model = fit([screen(e) for e in others_])
-        for i, episode in enumerate(episodes):
-            if groups[i] == group:
-                columns = episode.columns.copy()
-                columns[:, list(hidden)] = np.nan
-                values[i] = model(screen(replace(episode, columns=columns)).columns)
-    return values
-
-
-def row(label: str, episodes: Sequence[Graded], values: Sequence[Array]) -> str:
-    """A line of the table: mean and standard error over episodes."""
-    both = np.array([[f(e.grades, v) for f in (ndcg, precision)] for e, v in zip(episodes, values, strict=True)])
-    mean, error = both.mean(axis=0), both.std(axis=0, ddof=1) / np.sqrt(len(both))
-    return f"| {label} | {mean[0]:.3f} ± {error[0]:.3f} | {mean[1]:.3f} ± {error[1]:.3f} |"
-
-
-def random_row(episodes: Sequence[Graded], draws: int = 200) -> str:
-    """The expectation over `draws` random orders of each episode."""
-    rng = np.random.default_rng(0)
-    both = np.array(
-        [
-            np.mean(
-                [[f(e.grades, order) for f in (ndcg, precision)] for order in rng.random((draws, len(e.grades)))],
-                axis=0,
-            )
-            for e in episodes
-        ]
-    )
-    mean, error = both.mean(axis=0), both.std(axis=0, ddof=1) / np.sqrt(len(both))
-    return f"| random | {mean[0]:.3f} ± {error[0]:.3f} | {mean[1]:.3f} ± {error[1]:.3f} |"
-
-
-def heuristic(columns: Array) -> Array:
-    """A sensible hand-made order: long, specific, reasoned talk without small talk, all counted equally."""
-    signs = {
-        "log_words": 1,
-        "numbers": 1,
-        "content_share": 1,
-        "causal": 1,
-        "contrast": 1,
-        "compare": 1,
-        "research": 1,
-        "hedge": -1,
-        "small_talk": -1,
-        "show_talk": -1,
-        "questions": -1,
-    }
-    total: Array = np.zeros(len(columns))
-    for name, sign in signs.items():
-        column = columns[:, features.NAMES.index(name)]
-        total += sign * (column - column.mean()) / (column.std() + 1e-9)
-    return total
-
-
-def calibrate(values: Array, hits: Array, steps: int = 50) -> tuple[float, float]:
-    """Slope and offset of a logistic curve from values to the share of hits, by Newton's method."""
-    rows = np.column_stack([values, np.ones_like(values)])
-    found = np.zeros(2)
-    for _ in range(steps):
-        chance = 1 / (1 + np.exp(-rows @ found))
-        found += np.linalg.solve((rows * (chance * (1 - chance))[:, None]).T @ rows, rows.T @ (hits - chance))
-    return float(found[0]), float(found[1])
+def sha256_of(file: Path) -> str:
+    """In hex."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def document(
-    model: Model, screen: Screen, curve: tuple[float, float], embedder: str, encoder: str, episodes: int
+    model: Model, screen: Screen, curve: tuple[float, float], embedder: str, pins: Mapping[str, str], episodes: int
 ) -> dict[str, Any]:
-    """What ranker.json holds: for each column its centre, its weight and its weight in the screen, to 7 digits."""
+    """What ranker.json holds: for each column its centre, its weight and its weight in the screen, to 7 digits.
+
+    `pins` are the sha256 of the encoder and of its vocabulary, by their names there.
+    """
 
     def short(value: float) -> float:
         return float(f"{value:.7g}")
@@ -392,7 +200,7 @@ def document(
     return {
         "version": VERSION,
         "embedder": embedder,
-        "encoder_sha256": encoder,
+        **pins,
         "trained_on": f"{episodes} graded episodes of Changelog Media's transcripts (CC BY-SA 4.0); see docs/ranker.md",
         "intercept": short(model.intercept),
         "slope": short(curve[0]),
@@ -425,60 +233,20 @@ def main() -> None:
         curve = calibrate(np.concatenate(values), (grades >= INSIGHT).astype(np.float64))
         print_calibration(np.concatenate(values), grades, curve)
         screen = Screen.of(read)
-        text = document(
-            fit([screen(e) for e in read]), screen, curve, embedder.name, text["encoder_sha256"], len(episodes)
-        )
+        pins = {name: text[name] for name in PINS}
+        text = document(fit([screen(e) for e in read]), screen, curve, embedder.name, pins, len(episodes))
     else:
         # Each of the folds' encoders missed a part of the episodes; their mean has seen all.
         every = range(len(episodes))
         parts = [*(tuner.tuned(others(folds, fold)) for fold in sorted(set(folds))), tuner.tuned(every)]
         encoder, vocabulary = tuner.squeezed(parts, every)
-        whole = encoder.read_bytes()
-        text["encoder_sha256"] = hashlib.sha256(whole).hexdigest()
-        if not arguments.dry_run:
-            arguments.out.with_name(ENCODER).write_bytes(whole)
-            arguments.out.with_name(VOCABULARY).write_bytes(vocabulary.read_bytes())
-        print(f"{ENCODER}: {len(whole):,} bytes, sha256 {text['encoder_sha256']}")
+        for pin, name, file in zip(PINS, (ENCODER, VOCABULARY), (encoder, vocabulary), strict=True):
+            text[pin] = sha256_of(file)
+            if not arguments.dry_run:
+                arguments.out.with_name(name).write_bytes(file.read_bytes())
+            print(f"{name}: {file.stat().st_size:,} bytes, sha256 {text[pin]}")
     if not arguments.dry_run:
         arguments.out.write_text(json.dumps(text, separators=(",", ":")) + "\n", "utf-8")
-
-
-def print_figures(episodes: Sequence[Graded], folds: Sequence[int], values: Sequence[Array]) -> None:
-    """The table of rankers, each on episodes that it has not seen."""
-    log_words = features.NAMES.index("log_words")
-    ridge: Columns = (HAND, MEANING)
-    lines: list[Callable[[], str]] = [
-        lambda: random_row(episodes),
-        lambda: row("longest", episodes, [e.columns[:, log_words] for e in episodes]),
-        lambda: row("hand-made heuristic", episodes, [heuristic(e.columns) for e in episodes]),
-        lambda: row("ridge, features only", episodes, out_of_fold(episodes, folds, (HAND,))),
-        lambda: row("ridge, embedding only", episodes, out_of_fold(episodes, folds, (MEANING,))),
-        lambda: row("ridge, both", episodes, out_of_fold(episodes, folds, ridge)),
-        lambda: row("encoder, worth", episodes, [e.columns[:, READ_COLUMNS][:, 0] for e in episodes]),
-        lambda: row("encoder, order", episodes, [e.columns[:, READ_COLUMNS][:, 1] for e in episodes]),
-        lambda: row("all three", episodes, out_of_fold(episodes, folds, (slice(None),))),
-        lambda: row("features and encoder", episodes, out_of_fold(episodes, folds, ALL)),
-        lambda: row("**the same, the lowest quarter not read (shipped)**", episodes, values),
-        lambda: row("shipped, speakers unknown", episodes, shipped(episodes, folds, SPEAKER_COLUMNS)),
-    ]
-    grades = np.concatenate([e.grades for e in episodes])
-    print(f"{len(episodes)} episodes, {len(grades)} passages, {(grades >= INSIGHT).mean():.1%} of grade 3 or 4\n")
-    print("| ranker | nDCG@5 | precision@5 (grade 3 or 4) |\n|---|---|---|")
-    for line in lines:
-        print(line(), flush=True)
-
-
-def print_calibration(values: Array, grades: Array, curve: tuple[float, float]) -> None:
-    """What a score means."""
-    chance = 1 / (1 + np.exp(-(curve[0] * values + curve[1])))
-    print("\n| score | passages | of grade 3 or 4 | of grade 0 |\n|---|---|---|---|")
-    for low, high in pairwise((0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)):
-        inside = (chance >= low) & (chance < high)
-        if inside.any():
-            print(
-                f"| {low:.2f} to {high:.2f} | {inside.sum()} | {(grades[inside] >= INSIGHT).mean():.1%} "
-                f"| {(grades[inside] == 0).mean():.1%} |"
-            )
 
 
 if __name__ == "__main__":

@@ -77,7 +77,12 @@ class Ranker:
                 float(document["least"]),
                 float(document["sure"]),
                 np.array(document["unread"], dtype=np.float64),
-                EncoderReader(PACKAGE / "data" / ENCODER, document["encoder_sha256"], resource(VOCABULARY)),
+                EncoderReader(
+                    PACKAGE / "data" / ENCODER,
+                    document["encoder_sha256"],
+                    resource(VOCABULARY),
+                    document["vocabulary_sha256"],
+                ),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(

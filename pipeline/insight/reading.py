@@ -46,22 +46,12 @@ class Reader(Protocol):
 class EncoderReader:
     """all-mpnet-base-v2 tuned on graded passages, as int8 ONNX in a Huffman code (docs/ranker.md)."""
 
-    def __init__(self, model: Path, sha256: str, vocabulary: Path, threads: int | None = None):
-        """The model (30 MB, 98 in memory) is opened when first read with. Raises ConfigError when `model` is missing
-        or not the file with that sha256. `threads` defaults to the cores at hand."""
-        try:
-            found = hashlib.sha256(model.read_bytes()).hexdigest()
-        except OSError as error:
-            raise ConfigError(
-                "The ranker's encoder cannot be read", hint="install podsift again", file=model
-            ) from error
-        if found != sha256:
-            raise ConfigError(
-                "The ranker's encoder is not the one that belongs to ranker.json",
-                why="its sha256 differs from the pinned one",
-                hint="install podsift again, or train both with `python -m bench.train_ranker`",
-                file=model,
-            )
+    def __init__(self, model: Path, sha256: str, vocabulary: Path, vocabulary_sha256: str, threads: int | None = None):
+        """The model (30 MB, 98 in memory) is opened when first read with. Raises ConfigError when a file is missing
+        or not the one with that sha256. `threads` defaults to the cores at hand."""
+        _check(model, sha256)
+        # Another vocabulary would give each word another's meaning, and no error.
+        _check(vocabulary, vocabulary_sha256)
         self._model, self._threads = model, threads
         self._tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=True)
 
@@ -77,6 +67,20 @@ class EncoderReader:
         session = self._session
         with ThreadPoolExecutor(self._threads or cores()) as pool:
             return np.vstack([*pool.map(lambda read: _values(session, read), pairs)])
+
+
+def _check(file: Path, sha256: str) -> None:
+    try:
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError("The ranker's encoder cannot be read", hint="install podsift again", file=file) from error
+    if found != sha256:
+        raise ConfigError(
+            "The ranker's encoder is not the one that belongs to ranker.json",
+            why="its sha256 differs from the pinned one",
+            hint="install podsift again, or train both with `python -m bench.train_ranker`",
+            file=file,
+        )
 
 
 def _values(session: Any, read: Pair) -> Matrix:

@@ -109,11 +109,11 @@ def test_the_shipped_ranker_and_its_encoder_belong_together_and_are_small(tmp_pa
     document = json.loads((data / "ranker.json").read_text("utf-8"))
     assert [name for name, *_ in document["columns"]] == [*features.NAMES, *READ]
     assert sum((data / name).stat().st_size for name in (ENCODER, VOCABULARY, "ranker.json")) <= 30_000_000
-    document["encoder_sha256"] = "0" * 64
     path = tmp_path / "ranker.json"
-    path.write_text(json.dumps(document), "utf-8")
-    with pytest.raises(ConfigError, match="not the one that belongs"):
-        Ranker.load(path)
+    for pin in ("encoder_sha256", "vocabulary_sha256"):
+        path.write_text(json.dumps(document | {pin: "0" * 64}), "utf-8")
+        with pytest.raises(ConfigError, match="not the one that belongs"):
+            Ranker.load(path)
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the graded episodes (../shared) are not on this machine")

@@ -42,6 +42,10 @@ def talk(*texts: str) -> Transcript:
     )
 
 
+def sha256_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 @pytest.fixture(scope="module")
 def tokenizer() -> BertWordPieceTokenizer:
     return BertWordPieceTokenizer(str(WORDS), lowercase=True)
@@ -49,7 +53,7 @@ def tokenizer() -> BertWordPieceTokenizer:
 
 @pytest.fixture(scope="module")
 def reader() -> EncoderReader:
-    return EncoderReader(MODEL, hashlib.sha256(MODEL.read_bytes()).hexdigest(), WORDS, threads=1)
+    return EncoderReader(MODEL, sha256_of(MODEL), WORDS, sha256_of(WORDS), threads=1)
 
 
 def test_each_span_gets_its_values_whatever_stands_beside_it(reader: EncoderReader) -> None:
@@ -121,7 +125,10 @@ def test_near_distances_are_told_apart_one_by_one_and_far_ones_not() -> None:
 
 
 def test_another_file_is_refused_and_a_missing_one_too(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="not the one that belongs"):
-        EncoderReader(MODEL, "0" * 64, WORDS)
+    for pins in (("0" * 64, sha256_of(WORDS)), (sha256_of(MODEL), "0" * 64)):
+        with pytest.raises(ConfigError, match="not the one that belongs"):
+            EncoderReader(MODEL, pins[0], WORDS, pins[1])
     with pytest.raises(ConfigError, match="cannot be read"):
-        EncoderReader(tmp_path / "none.onnx.z", "0" * 64, WORDS)
+        EncoderReader(tmp_path / "none.onnx.z", "0" * 64, WORDS, sha256_of(WORDS))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        EncoderReader(MODEL, sha256_of(MODEL), tmp_path / "none.txt", "0" * 64)

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.train_ranker import (
+from bench.ranker_figures import ndcg, precision
+from bench.ranker_regression import (
     ALL,
     READ_COLUMNS,
     SCREENED,
@@ -15,13 +16,10 @@ from bench.train_ranker import (
     Graded,
     Screen,
     calibrate,
-    document,
     fit,
-    ndcg,
-    precision,
     shipped,
-    vocabulary_of,
 )
+from bench.train_ranker import PINS, document, vocabulary_of
 from pipeline.insight import features
 from pipeline.insight.rank import READ
 from pipeline.records import Transcript
@@ -55,11 +53,10 @@ def test_the_regression_finds_what_the_encoder_knows_and_holds_on_other_episodes
 
 
 def test_the_same_episodes_give_the_same_file() -> None:
-    some = [graded(1), graded(2)]
-    first, second = (
-        document(fit(some, ALL), Screen.of(some), (1.0, -2.0), "an embedder", "0" * 64, 2) for _ in range(2)
-    )
+    some, pins = [graded(1), graded(2)], {name: name[0] * 64 for name in PINS}
+    first, second = (document(fit(some, ALL), Screen.of(some), (1.0, -2.0), "an embedder", pins, 2) for _ in range(2))
     assert first == second
+    assert {name: first[name] for name in PINS} == pins
     assert [name for name, *_ in first["columns"]] == [*features.NAMES, *READ]
 
 
