@@ -22,8 +22,8 @@ import numpy as np
 from bench.train_ranker import read_transcript
 from pipeline import weights
 from pipeline.insight.embed import MiniLmEmbedder
+from pipeline.insight.excerpt import MIN_WORDS
 from pipeline.insight.passage import words
-from pipeline.insight.selecting import MIN_WORDS
 from pipeline.insight.title import title_of
 from pipeline.records import Sentence
 from pipeline.resources import resource

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from pipeline.clock import iso_z
-from pipeline.email.render import clock_time, headline, repeats, web_link
+from pipeline.email.render import clock_time, headline, quoted, repeats, web_link
 from pipeline.records import DigestIssue, DigestItem
 from pipeline.settings import Settings
 
@@ -62,8 +62,8 @@ def as_short_text(issue: DigestIssue, settings: Settings) -> tuple[str, str]:
     """Title and text for a chat: each insight in two lines, the quotes as far as there is room."""
     day = date.fromisoformat(issue.local_date)
     title = f"{headline(len(issue.items))}: {day:%A}, {day.day} {day:%B}"
-    full = [_lines(item, settings, quoted=True) for item in issue.items]
-    brief = [_lines(item, settings, quoted=False) for item in issue.items]
+    full = [_lines(item, settings, whole=True) for item in issue.items]
+    brief = [_lines(item, settings, whole=False) for item in issue.items]
     parts = list(brief)
     for k in range(len(parts)):
         if len("\n\n".join([*parts[:k], full[k], *parts[k + 1 :]])) <= SHORT:
@@ -71,12 +71,12 @@ def as_short_text(issue: DigestIssue, settings: Settings) -> tuple[str, str]:
     return title, _cut("\n\n".join(parts), SHORT)
 
 
-def _lines(item: DigestItem, settings: Settings, *, quoted: bool) -> str:
+def _lines(item: DigestItem, settings: Settings, *, whole: bool) -> str:
     i = item.insight
     update = "Update: " if item.kind == "update" else ""
-    said = i.quote if repeats(i) else i.text
+    said = quoted(i) if repeats(i) else i.text
     lines = [f"{item.position}. {update}{_cut(i.title, 120)}"]
-    if quoted:
+    if whole:
         lines.append(f"\u201c{said}\u201d" if repeats(i) else said)
     where = f"{_cut(i.show, 60)}, {_cut(i.episode, 80)}, at {clock_time(i.start_s)}"
     lines.append(f"{i.speaker}, {where}" if i.speaker else where)

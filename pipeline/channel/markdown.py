@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from pipeline.channel.issue import page_of
-from pipeline.email.render import clock_time, headline, repeats, web_link
+from pipeline.email.render import clock_time, headline, quoted, repeats, web_link
 from pipeline.records import DigestIssue, DigestItem
 from pipeline.settings import Settings
 
@@ -61,7 +61,7 @@ def _insight(item: DigestItem, settings: Settings) -> Sequence[str]:
         lines += [plain(item.reason), ""]
     if not repeats(i):
         lines += [plain(i.text), ""]
-    lines += [f"> \u201c{plain(i.quote)}\u201d", ">"]
+    lines += [f"> \u201c{plain(quoted(i))}\u201d", ">"]
     episode = plain(i.episode)
     link = web_link(i.episode_url)
     named = f"[{episode}](<{_address(link)}>)" if link else episode

@@ -21,7 +21,7 @@ from pipeline.demo.samples import SampleServer
 from pipeline.demo.sink import MailSink
 from pipeline.digest.work import build_due
 from pipeline.email.delivery import send_due
-from pipeline.email.render import clock_time
+from pipeline.email.render import clock_time, quoted
 from pipeline.engine.local import LocalEngine
 from pipeline.engine.lock import only_one
 from pipeline.errors import PodsiftError
@@ -184,6 +184,6 @@ def _show(console: Console, found: list[StoredInsight]) -> None:
         console.print(f"{k}. {i.title}", style="bold", markup=False)
         where = f"   {i.show}: {i.episode}, at {clock_time(i.start_s)}" + (f", {i.speaker}" if i.speaker else "")
         console.print(where, style="dim", markup=False)
-        for line in textwrap.wrap(f"“{i.quote}”", min(console.width - 4, 92)):
+        for line in textwrap.wrap(f"“{quoted(i)}”", min(console.width - 4, 92)):
             console.print(f"   {line}", markup=False)
         console.print()

@@ -57,6 +57,7 @@ def environment() -> Environment:
     env.filters["wordwrap"] = _wrapped
     env.filters["clock_time"] = clock_time
     env.filters["web_link"] = web_link
+    env.filters["quoted"] = quoted
     return env
 
 
@@ -81,9 +82,18 @@ def days_said(days: Sequence[int]) -> str:
     return "Mon to Fri" if set(days) == {1, 2, 3, 4, 5} else ", ".join(_DAYS[d] for d in sorted(set(days)))
 
 
+def quoted(insight: StoredInsight) -> str:
+    """The quote as readers see it: where the text is the same without its first words ("And so,"), an ellipsis stands
+    for those. The proof is the whole quote."""
+    text, quote = insight.text, insight.quote
+    same = len(quote) > len(text) > 1 and quote.endswith(text[1:]) and quote[-len(text)].upper() == text[0]
+    return f"… {quote[-len(text) :]}" if same else quote
+
+
 def repeats(insight: StoredInsight) -> bool:
-    """Whether text and quote are the same words (the selecting writer): then the quote is shown once, as the proof."""
-    return insight.text == insight.quote
+    """Whether text and quote are the same words (the selecting writer), but for the quote's first ones: then the quote
+    is shown once, as the proof."""
+    return insight.text == insight.quote or quoted(insight) != insight.quote
 
 
 def headline(n: int) -> str:

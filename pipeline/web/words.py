@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup, escape
 
-from pipeline.email.render import clock_time, web_link
+from pipeline.email.render import clock_time, quoted, web_link
 from pipeline.store.query import Query, cut, spans
 
 HUES = 8
@@ -106,6 +106,7 @@ def combined(params: dict[str, object], changes: dict[str, object]) -> str:
 
 FILTERS: dict[str, Any] = {
     "clock_time": clock_time,
+    "quoted": quoted,
     "combined": combined,
     "spoken_time": spoken_time,
     "long_day": long_day,

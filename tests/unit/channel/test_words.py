@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from pipeline.channel.issue import SHORT, as_json, as_short_text
 from pipeline.channel.markdown import as_markdown, plain, tag
+from pipeline.email.render import quoted, render
 from pipeline.records import DigestIssue, DigestItem, StoredInsight
 from pipeline.settings import Settings
 from tests.conftest import NOW
+from tests.unit.email.test_message import WHO
 
 INSIGHT = StoredInsight(
     7, 1, 1, "Queues lie about lateness", "Queues lie about lateness.", "Queues lie about lateness.", 0, 0,
@@ -61,6 +63,28 @@ def test_markdown_has_properties_tags_and_quotes(settings: Settings) -> None:
     assert "[Queues](<https://example.org/7>), at 4:07" in body
     assert "[Listen and read on](<https://pods.example.org/i/7>)" in body
     assert text == as_markdown(issue(INSIGHT), ours(settings)) and text.endswith(">)\n")
+
+
+def test_a_quote_is_shown_from_where_the_text_begins_and_once(settings: Settings) -> None:
+    i = replace(INSIGHT, text="Queues lie about lateness.", quote="And so, queues lie about lateness.")
+    assert quoted(i) == "\u2026 queues lie about lateness."
+    assert "\u201c\u2026 queues lie about lateness.\u201d" in as_short_text(issue(i), settings)[1]
+    text = as_markdown(issue(i), settings)
+    assert "\u201c\u2026 queues lie about lateness.\u201d" in text and text.count("lie about lateness.") == 1
+    mail = render(issue(i), WHO, settings)
+    assert (
+        '"\u2026 queues lie about lateness."' in mail.text
+        and "\u201c\u2026 queues lie about lateness.\u201d" in mail.html
+    )
+    assert mail.text.count("lie about lateness.") == mail.html.count("lie about lateness.") == 1
+    (found,) = json.loads(as_json(issue(i), 4, settings))["data"]["insights"]
+    assert (found["text"], found["quote"]) == (i.text, i.quote)
+
+
+def test_a_quote_is_shown_whole_beside_a_text_of_other_words() -> None:
+    for text in ("Lateness shows in a queue's age.", "Q", "Lie about lateness!", "And so, queues lie about lateness."):
+        i = replace(INSIGHT, text=text, quote="And so, queues lie about lateness.")
+        assert quoted(i) == i.quote
 
 
 HOSTILE = "[[Vault note]] #tag %%hidden%% ![img](x) <script> `code` $x$ \n---\n# A heading\n\u2028> quote"
