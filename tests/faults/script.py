@@ -32,6 +32,11 @@ THINGS = (
 )
 DEEDS = ("moved the night shift", "measured every delay", "asked the youngest first", "wrote each promise down")
 GOODS = ("bread", "letters", "engines", "seedlings", "tickets", "invoices", "bandages", "barrels", "maps", "bricks")
+LESSONS = (
+    "So the lesson is that a {thing} loses more {good} by what it does not count than by what it does wrong.",
+    "Nobody had been lazy: the {good} broke because two people at the {thing} each thought that the other one checked.",
+    "What a {thing} promises about its {good} out loud gets kept, and what it only plans is forgotten by Friday.",
+)
 POISON, BROKEN = "poison", "broken"
 """Kinds of episodes that can only fail: one whose transcription ends its process, one whose audio is none."""
 
@@ -45,13 +50,13 @@ def lines(n: int) -> list[str]:
     """The sentences of episode `n`, one every STEP_S."""
     rng = random.Random(n)
     said = ["Welcome back, and thank you for being here with us again today."]
-    for _ in range(3):
+    for lesson in LESSONS:
         place, thing, deed, good = (rng.choice(x) for x in (PLACES, THINGS, DEEDS, GOODS))
         a, b, c = rng.randint(40, 900), rng.randint(3, 39), rng.randint(2, 11)
         said += [
             f"In {place} the {thing} number {n} {deed} because {a} {good} came back broken every single week.",
             f"After {c} months only {b} came back, which nobody who ran the {thing} had thought was possible at all.",
-            f"So the lesson is that a {thing} loses more {good} by what it does not count than by what it does wrong.",
+            lesson.format(thing=thing, good=good),
             "Right, and that is how the week went for most of us at the bench.",
         ]
     return [*said, "Thank you so much for coming, and see you all again next week."]
